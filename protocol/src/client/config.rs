@@ -1,0 +1,109 @@
+//! What a gateway's client needs to know, and the bounds it keeps.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::backoff::BackoffRange;
+use crate::AckLevel;
+
+/// Frames on their way without a result: enough to fill the pipe over a second at 64 sightings a frame, and the
+/// window a daemon grants on UDP.
+pub const DEFAULT_MAX_IN_FLIGHT_FRAMES: usize = 64;
+/// How long the first connection may take before [`Gateway::connect`](super::Gateway::connect) gives up.
+pub const DEFAULT_CONNECT_DEADLINE: Duration = Duration::from_secs(10);
+/// How long one attempt to open a connection, and then the wait for its welcome, may take on TCP.
+pub const DEFAULT_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a daemon may leave pings without an answer; the idle timeout it grants bounds it too.
+pub const DEFAULT_PONG_TIMEOUT: Duration = Duration::from_secs(10);
+/// Waits between sessions: a stopped daemon is not met by all gateways at once.
+pub const DEFAULT_RECONNECT_BACKOFF: BackoffRange =
+    BackoffRange { first: Duration::from_secs(1), most: Duration::from_secs(60) };
+/// Waits before undecided sightings are sent again: a store that is away is not helped by asking.
+pub const DEFAULT_UNDECIDED_BACKOFF: BackoffRange =
+    BackoffRange { first: Duration::from_secs(1), most: Duration::from_secs(60) };
+/// Waits between hellos on UDP.
+pub const DEFAULT_HELLO_BACKOFF: BackoffRange =
+    BackoffRange { first: Duration::from_secs(1), most: Duration::from_secs(30) };
+/// Events kept for a caller that does not read them yet, at some hundred bytes each.
+pub const DEFAULT_EVENT_CAPACITY: usize = 1_024;
+/// Undecided sightings kept for another try; when they are more, no new frames are taken.
+pub const DEFAULT_MAX_UNDECIDED_BYTES: usize = 4 << 20;
+
+/// Where the daemon listens, and over what it is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// A stream of frames.
+    Tcp(SocketAddr),
+    /// A datagram for each frame.
+    Udp(SocketAddr),
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(out, "tcp://{address}"),
+            Self::Udp(address) => write!(out, "udp://{address}"),
+        }
+    }
+}
+
+/// Everything a [`Gateway`](super::Gateway) is told; [`GatewayConfig::new`] fills in the defaults.
+#[derive(Debug, Clone)]
+pub struct GatewayConfig {
+    /// The daemon.
+    pub target: Target,
+    /// The address to speak from; `None` leaves it to the system.
+    pub local_address: Option<SocketAddr>,
+    /// The gateway's name in the registry, 1 to 64 bytes.
+    pub gateway_id: String,
+    /// Must never return with another numbering: a counter kept in flash, or random.
+    pub boot_epoch: u64,
+    /// When sightings are to be acknowledged; `None` leaves it to the daemon.
+    pub ack_level: Option<AckLevel>,
+    /// Frames on their way at once, one or more; the daemon's window bounds it too. 1 keeps the order of decisions
+    /// that of sending, also over UDP.
+    pub max_in_flight_frames: usize,
+    /// Whether undecided sightings are sent again by the client; else the caller sees them and decides.
+    pub resend_undecided: bool,
+    /// How long to wait before that.
+    pub undecided_backoff: BackoffRange,
+    /// How long to wait between sessions.
+    pub reconnect_backoff: BackoffRange,
+    /// How long to wait between hellos on UDP.
+    pub hello_backoff: BackoffRange,
+    /// How long the first connection may take, all attempts together.
+    pub connect_deadline: Duration,
+    /// How long each step of one attempt may take.
+    pub attempt_timeout: Duration,
+    /// How long pings may stay without an answer.
+    pub pong_timeout: Duration,
+    /// Events kept until they are read.
+    pub event_capacity: usize,
+    /// Bytes of undecided sightings kept until they are sent again.
+    pub max_undecided_bytes: usize,
+}
+
+impl GatewayConfig {
+    /// A gateway with every setting at its default.
+    #[must_use]
+    pub fn new(target: Target, gateway_id: impl Into<String>, boot_epoch: u64) -> Self {
+        Self {
+            target,
+            local_address: None,
+            gateway_id: gateway_id.into(),
+            boot_epoch,
+            ack_level: None,
+            max_in_flight_frames: DEFAULT_MAX_IN_FLIGHT_FRAMES,
+            resend_undecided: true,
+            undecided_backoff: DEFAULT_UNDECIDED_BACKOFF,
+            reconnect_backoff: DEFAULT_RECONNECT_BACKOFF,
+            hello_backoff: DEFAULT_HELLO_BACKOFF,
+            connect_deadline: DEFAULT_CONNECT_DEADLINE,
+            attempt_timeout: DEFAULT_ATTEMPT_TIMEOUT,
+            pong_timeout: DEFAULT_PONG_TIMEOUT,
+            event_capacity: DEFAULT_EVENT_CAPACITY,
+            max_undecided_bytes: DEFAULT_MAX_UNDECIDED_BYTES,
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! The task behind a gateway's client: sessions one after another until everything is answered.
+
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep_until};
+
+use super::backoff::{Backoff, Jitter};
+use super::config::GatewayConfig;
+use super::error::{ClientError, Disconnect};
+use super::event::{Event, Summary};
+use super::frame::{FrameLimits, OutgoingFrame};
+use super::handshake::{Failure, open_session};
+use super::outbox::{Outbox, Undecided};
+use super::session::SessionEnd;
+use crate::Welcome;
+
+/// What a caller hands to the task.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// A frame to be numbered, sent and answered.
+    Frame { frame: OutgoingFrame, tag: u64 },
+    /// A gateway status, encoded; sent once, not answered.
+    Status(Vec<u8>),
+}
+
+/// What both sides of the channels look at.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    /// Why the task ended, if not because all was done.
+    pub(super) failure: OnceLock<ClientError>,
+}
+
+/// The task's side of the channels.
+#[derive(Debug)]
+pub(super) struct Channels {
+    pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) events: mpsc::Sender<Event>,
+    /// When to stop waiting for answers, once the caller has said so.
+    pub(super) deadline: watch::Receiver<Option<Instant>>,
+    pub(super) limits: watch::Sender<Option<FrameLimits>>,
+    pub(super) shared: Arc<Shared>,
+}
+
+/// State that outlives sessions.
+#[derive(Debug)]
+pub(super) struct Driver {
+    pub(super) config: GatewayConfig,
+    pub(super) channels: Channels,
+    pub(super) outbox: Outbox,
+    pub(super) undecided: UndecidedQueue,
+    pub(super) unread: VecDeque<Event>,
+    pub(super) statuses: VecDeque<Vec<u8>>,
+    pub(super) summary: Summary,
+    pub(super) jitter: Jitter,
+    pub(super) reconnect: Backoff,
+    /// No more frames will come from the caller.
+    pub(super) commands_ended: bool,
+}
+
+impl Driver {
+    pub(super) fn new(config: GatewayConfig, channels: Channels, seed: u64) -> Self {
+        let reconnect = Backoff::new(config.reconnect_backoff);
+        Self {
+            config,
+            channels,
+            outbox: Outbox::new(),
+            undecided: UndecidedQueue::default(),
+            unread: VecDeque::new(),
+            statuses: VecDeque::new(),
+            summary: Summary::default(),
+            jitter: Jitter::new(seed),
+            reconnect,
+            commands_ended: false,
+        }
+    }
+
+    /// Runs until everything is answered, the deadline is over, nobody reads events any more, or something fatal.
+    /// `connected` hears of the first session.
+    pub(super) async fn run(mut self, connected: oneshot::Sender<Result<Welcome, ClientError>>) -> Summary {
+        let first_deadline = Instant::now() + self.config.connect_deadline;
+        let mut connected = Some(connected);
+        let failure = loop {
+            let opened = tokio::select! {
+                opened = open_session(&self.config, self.outbox.first_unacked(), &mut self.jitter) => opened,
+                () = sleep_until(first_deadline), if connected.is_some() => {
+                    Err(Failure::Again(Disconnect::Silent, Duration::ZERO))
+                }
+                () = self.channels.abandoned() => break None,
+            };
+            let end = match opened {
+                Ok((link, welcome)) => match self.welcome_failure(&welcome) {
+                    Some(failure) => SessionEnd::Fatal(failure),
+                    None => {
+                        if let Some(connected) = connected.take()
+                            && connected.send(Ok(welcome)).is_err()
+                        {
+                            break None;
+                        }
+                        self.converse(link, welcome).await
+                    }
+                },
+                Err(Failure::Fatal(failure)) => SessionEnd::Fatal(failure),
+                Err(Failure::Again(cause, retry_after)) => {
+                    SessionEnd::Lost { cause, retry_after, at_once: false }
+                }
+            };
+            match end {
+                SessionEnd::Done => break None,
+                SessionEnd::Fatal(failure) => break Some(failure),
+                SessionEnd::Lost { cause, retry_after, at_once } => {
+                    let wait = if at_once {
+                        Duration::ZERO
+                    } else {
+                        self.reconnect.next(&mut self.jitter).max(retry_after)
+                    };
+                    let resume_at = Instant::now() + wait;
+                    if connected.is_some() && resume_at >= first_deadline {
+                        break Some(ClientError::Unreachable { target: self.config.target, cause });
+                    }
+                    if connected.is_none() {
+                        self.unread.push_back(Event::Disconnected { cause });
+                    }
+                    if self.pause_until(resume_at).await.is_break() {
+                        break None;
+                    }
+                }
+            }
+        };
+        self.end(failure, connected).await
+    }
+
+    /// Whether a frame can be taken from the caller: everything that is kept is bounded.
+    pub(super) fn room_for_frames(&self) -> usize {
+        let in_flight = self.config.max_in_flight_frames.max(1);
+        let crowded = self.undecided.bytes >= self.config.max_undecided_bytes
+            || self.unread.len() >= in_flight
+            || self.commands_ended;
+        if crowded { 0 } else { in_flight.saturating_sub(self.outbox.len()) }
+    }
+
+    pub(super) fn take(&mut self, command: Command, now: Instant) {
+        match command {
+            Command::Frame { frame, tag } => {
+                self.summary.frames_sent += 1;
+                self.summary.sightings_sent += u64::from(frame.sighting_count());
+                self.outbox.push(frame, tag, 0, now);
+            }
+            Command::Status(bytes) => self.statuses.push_back(bytes),
+        }
+    }
+
+    /// Moves events to the caller as far as there is room.
+    pub(super) fn deliver_events(&mut self) {
+        while let Some(event) = self.unread.pop_front() {
+            match self.channels.events.try_send(event) {
+                Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
+                Err(mpsc::error::TrySendError::Full(event)) => {
+                    self.unread.push_front(event);
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Whether the caller has handed over its last frame and every one is answered.
+    pub(super) fn all_done(&self) -> bool {
+        self.commands_ended && self.outbox.unfinished() == 0 && self.undecided.is_empty()
+    }
+
+    fn welcome_failure(&self, welcome: &Welcome) -> Option<ClientError> {
+        let (last_acked, next) = (welcome.last_acked, self.outbox.next_sequence());
+        (last_acked >= next).then_some(ClientError::NumberingLost { last_acked, next })
+    }
+
+    /// Waits between sessions; breaks when nothing is left to come back for.
+    async fn pause_until(&mut self, resume_at: Instant) -> ControlFlow<()> {
+        loop {
+            self.deliver_events();
+            let unread = !self.unread.is_empty();
+            if self.all_done() {
+                return ControlFlow::Break(());
+            }
+            let room = self.room_for_frames();
+            let Channels { commands, events, deadline, .. } = &mut self.channels;
+            let command = tokio::select! {
+                () = sleep_until(resume_at) => return ControlFlow::Continue(()),
+                () = deadline_over(deadline) => return ControlFlow::Break(()),
+                () = events.closed() => return ControlFlow::Break(()),
+                command = commands.recv(), if room > 0 => command,
+                _ = events.reserve(), if unread => continue,
+            };
+            match command {
+                Some(command) => self.take(command, Instant::now()),
+                None => self.commands_ended = true,
+            }
+        }
+    }
+
+    async fn end(
+        mut self,
+        failure: Option<ClientError>,
+        connected: Option<oneshot::Sender<Result<Welcome, ClientError>>>,
+    ) -> Summary {
+        self.summary.unanswered_frames += u64::try_from(self.outbox.unfinished()).unwrap_or(u64::MAX);
+        self.summary.unanswered_sightings += self.outbox.unfinished_sightings();
+        for waiting in self.undecided.queue.drain(..) {
+            self.summary.unanswered_frames += 1;
+            self.summary.unanswered_sightings += u64::from(waiting.1.frame.sighting_count());
+        }
+        if let Some(failure) = failure {
+            if let Some(connected) = connected {
+                // A caller that stopped waiting for its first session needs no reason.
+                let _ = connected.send(Err(failure.clone()));
+            }
+            // Only this task sets it, and only here.
+            let _ = self.channels.shared.failure.set(failure);
+        }
+        self.channels.commands.close();
+        while let Ok(command) = self.channels.commands.try_recv() {
+            if let Command::Frame { frame, .. } = command {
+                self.summary.frames_sent += 1;
+                self.summary.sightings_sent += u64::from(frame.sighting_count());
+                self.summary.unanswered_frames += 1;
+                self.summary.unanswered_sightings += u64::from(frame.sighting_count());
+            }
+        }
+        while let Some(event) = self.unread.pop_front() {
+            if self.channels.events.send(event).await.is_err() {
+                break;
+            }
+        }
+        self.summary
+    }
+}
+
+impl Channels {
+    /// The caller has dropped its side, or does not want to wait longer.
+    async fn abandoned(&mut self) {
+        tokio::select! {
+            () = self.events.closed() => {}
+            () = deadline_over(&mut self.deadline) => {}
+        }
+    }
+}
+
+/// Waits until the caller's deadline, if it ever sets one.
+pub(super) async fn deadline_over(deadline: &mut watch::Receiver<Option<Instant>>) {
+    loop {
+        let moment = *deadline.borrow_and_update();
+        if let Some(moment) = moment {
+            return sleep_until(moment).await;
+        }
+        if deadline.changed().await.is_err() {
+            // The caller's side is gone, and with it the events' other end, which is waited for elsewhere.
+            return std::future::pending().await;
+        }
+    }
+}
+
+/// Undecided sightings until it is time to send them again.
+#[derive(Debug, Default)]
+pub(super) struct UndecidedQueue {
+    queue: Vec<(Instant, Undecided)>,
+    bytes: usize,
+}
+
+impl UndecidedQueue {
+    pub(super) fn push(&mut self, due: Instant, undecided: Undecided) {
+        self.bytes += undecided.frame.frame_bytes();
+        let place = self.queue.partition_point(|(other, _)| *other >= due);
+        // The earliest is last.
+        self.queue.insert(place, (due, undecided));
+    }
+
+    pub(super) fn pop_due(&mut self, now: Instant) -> Option<Undecided> {
+        if self.next_due().is_none_or(|due| due > now) {
+            return None;
+        }
+        let (_, undecided) = self.queue.pop()?;
+        self.bytes -= undecided.frame.frame_bytes();
+        Some(undecided)
+    }
+
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.queue.last().map(|(due, _)| *due)
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+}

@@ -1,0 +1,195 @@
+//! Hello and welcome: how a session is opened.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use super::backoff::{Backoff, Jitter};
+use super::config::GatewayConfig;
+use super::error::{ClientError, Disconnect};
+use super::link::Link;
+use super::reaction::{Reaction, reaction};
+use crate::{Hello, MAX_FRAME_BYTES, Message, Refusal, RefusalCode, Welcome};
+
+/// The version of the protocol this client speaks.
+const PROTOCOL_VERSION: u8 = 1;
+/// How long one hello is repeated on UDP before another attempt begins with fresh random bytes.
+const UDP_ATTEMPT: Duration = Duration::from_secs(120);
+
+/// Why an attempt made no session.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// Trying again does not help.
+    Fatal(ClientError),
+    /// Trying again may, not before so long.
+    Again(Disconnect, Duration),
+}
+
+impl From<Disconnect> for Failure {
+    fn from(cause: Disconnect) -> Self {
+        Self::Again(cause, Duration::ZERO)
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Disconnect::from(error).into()
+    }
+}
+
+/// Opens a connection and a session in it.
+pub(super) async fn open_session(
+    config: &GatewayConfig,
+    first_unacked: u64,
+    jitter: &mut Jitter,
+) -> Result<(Link, Welcome), Failure> {
+    let attempt_ends = Instant::now() + config.attempt_timeout;
+    let opened = tokio::time::timeout_at(attempt_ends, Link::open(config.target, config.local_address)).await;
+    let mut link = opened.map_err(|_| Disconnect::Silent)??;
+    let mut client_random = [0; 32];
+    getrandom::fill(&mut client_random)
+        .map_err(|error| Failure::Fatal(ClientError::System(error.to_string())))?;
+    let mut hello = vec![0; MAX_FRAME_BYTES];
+    let length = Hello {
+        min_version: PROTOCOL_VERSION,
+        max_version: PROTOCOL_VERSION,
+        ack_level: config.ack_level,
+        boot_epoch: config.boot_epoch,
+        first_unacked,
+        client_random,
+        gateway_id: &config.gateway_id,
+        auth_method: 0,
+        auth: &[],
+    }
+    .encode(&mut hello)
+    .map_err(|error| Failure::Fatal(error.into()))?;
+    hello.truncate(length);
+
+    let mut greeting = Greeting { config, client_random, backoff: Backoff::new(config.hello_backoff) };
+    let welcome = greeting.exchange(&mut link, &hello, jitter).await?;
+    link.enter_session(welcome.session);
+    check_welcome(&welcome, config).map_err(Failure::Fatal)?;
+    Ok((link, welcome))
+}
+
+struct Greeting<'c> {
+    config: &'c GatewayConfig,
+    client_random: [u8; 32],
+    backoff: Backoff,
+}
+
+impl Greeting<'_> {
+    async fn exchange(
+        &mut self,
+        link: &mut Link,
+        hello: &[u8],
+        jitter: &mut Jitter,
+    ) -> Result<Welcome, Failure> {
+        let limit = if link.is_udp() { UDP_ATTEMPT } else { self.config.attempt_timeout };
+        let ends = Instant::now() + limit;
+        let mut repeat_at = ends;
+        let mut hello_due = true;
+        loop {
+            if hello_due {
+                link.send(hello)?;
+                if link.is_udp() {
+                    repeat_at = Instant::now() + self.backoff.next(jitter);
+                }
+                hello_due = false;
+            }
+            link.flush()?;
+            tokio::select! {
+                ready = link.ready() => ready?,
+                () = sleep_until(repeat_at.min(ends)) => {
+                    if Instant::now() >= ends {
+                        return Err(Disconnect::Silent.into());
+                    }
+                    hello_due = true;
+                }
+            }
+            while link.receive()? {
+                while let Some(step) = self.next_step(link)? {
+                    match step {
+                        Step::Nothing => {}
+                        Step::Welcomed(welcome) => return Ok(*welcome),
+                        Step::HelloAfter(wait) => repeat_at = Instant::now() + wait,
+                    }
+                }
+            }
+        }
+    }
+
+    fn next_step(&self, link: &mut Link) -> Result<Option<Step>, Failure> {
+        let on_udp = link.is_udp();
+        let (step, consumed) = match link.incoming() {
+            Ok(None) => return Ok(None),
+            Err(_) if on_udp => (Step::Nothing, 0),
+            Err(cause) => return Err(cause.into()),
+            Ok(Some(incoming)) => {
+                let step = match incoming.message {
+                    Message::Welcome(welcome) if self.is_ours(&welcome) => Step::Welcomed(Box::new(welcome)),
+                    Message::Refusal(refusal) if incoming.of_session => on_refusal(&refusal, on_udp)?,
+                    _ if on_udp => Step::Nothing,
+                    Message::Welcome(_) => {
+                        return Err(Failure::Fatal(bad_welcome("it echoes another hello")));
+                    }
+                    _ => Step::Nothing,
+                };
+                (step, incoming.consumed)
+            }
+        };
+        link.consume(consumed);
+        Ok(Some(step))
+    }
+
+    fn is_ours(&self, welcome: &Welcome) -> bool {
+        welcome.boot_epoch == self.config.boot_epoch
+            && self.client_random.starts_with(&welcome.client_random_echo)
+    }
+}
+
+enum Step {
+    Nothing,
+    Welcomed(Box<Welcome>),
+    HelloAfter(Duration),
+}
+
+fn on_refusal(refusal: &Refusal<'_>, on_udp: bool) -> Result<Step, Failure> {
+    let retry_after = Duration::from_millis(u64::from(refusal.retry_after_ms));
+    match reaction(refusal.code, on_udp) {
+        Reaction::Fatal => {
+            Err(Failure::Fatal(ClientError::Refused { code: refusal.code, text: refusal.text.to_owned() }))
+        }
+        Reaction::Hold if on_udp => Ok(Step::HelloAfter(retry_after)),
+        Reaction::Ignore => Ok(Step::Nothing),
+        Reaction::Hold | Reaction::Reconnect => {
+            let cause = Disconnect::Refused { code: refusal.code, text: refusal.text.to_owned() };
+            Err(Failure::Again(cause, retry_after))
+        }
+    }
+}
+
+/// The rules of a welcome that the format does not hold.
+fn check_welcome(welcome: &Welcome, config: &GatewayConfig) -> Result<(), ClientError> {
+    if welcome.version != PROTOCOL_VERSION {
+        let text = format!("version {} was not offered", welcome.version);
+        return Err(ClientError::Refused { code: RefusalCode::UnsupportedVersion, text });
+    }
+    let level_kept = config.ack_level.is_none_or(|asked| welcome.ack_level.byte() >= asked.byte());
+    let rules = [
+        (level_kept, "the level is weaker than asked for"),
+        (welcome.session != 0, "session 0"),
+        ((1_024..=65_536).contains(&welcome.max_frame_bytes), "max_frame_bytes outside 1024..=65536"),
+        ((576..=65_507).contains(&welcome.max_datagram_bytes), "max_datagram_bytes outside 576..=65507"),
+        ((1..=4_096).contains(&welcome.max_sightings), "max_sightings outside 1..=4096"),
+        (welcome.idle_timeout_ms >= 1_000, "idle_timeout_ms under 1000"),
+    ];
+    match rules.into_iter().find(|(kept, _)| !kept) {
+        Some((_, what)) => Err(bad_welcome(what)),
+        None => Ok(()),
+    }
+}
+
+const fn bad_welcome(what: &'static str) -> ClientError {
+    ClientError::BadWelcome { what }
+}

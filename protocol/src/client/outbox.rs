@@ -1,0 +1,393 @@
+//! Frames without a result, by sequence: what is sent, repeated and released. Pure: time is an argument.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::error::ClientError;
+use super::event::Answer;
+use super::frame::OutgoingFrame;
+use super::rtt::RoundTrip;
+use crate::{Ack, OutcomeCode, RecordStatus, ResultRecordRef};
+
+/// A frame the daemon has is asked about this rarely, in case only its ack was lost.
+const FIRST_SLOW_REPEAT: Duration = Duration::from_secs(2);
+/// And at the longest so rarely.
+const SLOWEST_REPEAT: Duration = Duration::from_secs(10);
+
+/// What is known of a frame in this session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    /// Not sent in this session.
+    Waiting,
+    /// Sent, nothing heard of it.
+    Sent,
+    /// The daemon had no room for it and said when to come back.
+    Held,
+    /// The daemon has it; the next repeat but one comes after so long.
+    Received(Duration),
+    /// It was answered, but its record did not come.
+    Answered,
+    /// Its record came in this session.
+    Settled,
+}
+
+#[derive(Debug)]
+struct Pending {
+    frame: OutgoingFrame,
+    tag: u64,
+    /// How often its sightings were answered undecided before.
+    undecided_times: u32,
+    progress: Progress,
+    /// Its record came, in this session or an earlier one.
+    finished: bool,
+    first_sent: Option<Instant>,
+    last_sent: Instant,
+    transmissions: u32,
+    sent_in_session: u32,
+    due: Instant,
+}
+
+/// A frame to send again because it was undecided, in part or (preferences) as a whole.
+#[derive(Debug)]
+pub(super) struct Undecided {
+    pub(super) frame: OutgoingFrame,
+    pub(super) tag: u64,
+    pub(super) times: u32,
+}
+
+/// The frames between the lowest without a record in this session and the highest numbered.
+#[derive(Debug)]
+pub(super) struct Outbox {
+    frames: VecDeque<Pending>,
+    first_sequence: u64,
+    /// First frame that was not sent in this session.
+    next_to_send: u64,
+    window: usize,
+    /// Frames to keep on their way; shrinks when repeats were needed, grows with answers.
+    congestion: usize,
+    answers_since_growth: usize,
+    round_trip: RoundTrip,
+    next_due: Option<Instant>,
+    unfinished: usize,
+}
+
+impl Outbox {
+    pub(super) const fn new() -> Self {
+        Self {
+            frames: VecDeque::new(),
+            first_sequence: 1,
+            next_to_send: 1,
+            window: 1,
+            congestion: 1,
+            answers_since_growth: 0,
+            round_trip: RoundTrip::new(),
+            next_due: None,
+            unfinished: 0,
+        }
+    }
+
+    /// Frames kept, those included that have a record but wait for a lower one.
+    pub(super) fn len(&self) -> usize {
+        self.frames.len()
+    }
+
+    /// Frames without a record.
+    pub(super) const fn unfinished(&self) -> usize {
+        self.unfinished
+    }
+
+    /// Frames sent in this session without a record.
+    pub(super) fn on_their_way(&self) -> usize {
+        self.frames
+            .iter()
+            .filter(|pending| !pending.finished && pending.progress != Progress::Waiting)
+            .count()
+    }
+
+    /// Sightings in frames without a record.
+    pub(super) fn unfinished_sightings(&self) -> u64 {
+        let unfinished = self.frames.iter().filter(|pending| !pending.finished);
+        unfinished.map(|pending| u64::from(pending.frame.sighting_count())).sum()
+    }
+
+    /// The sequence the next frame will get.
+    pub(super) fn next_sequence(&self) -> u64 {
+        self.first_sequence + as_sequence(self.frames.len())
+    }
+
+    /// Takes a frame and numbers it.
+    pub(super) fn push(&mut self, mut frame: OutgoingFrame, tag: u64, undecided_times: u32, now: Instant) {
+        frame.number(self.next_sequence());
+        self.unfinished += 1;
+        self.frames.push_back(Pending {
+            frame,
+            tag,
+            undecided_times,
+            progress: Progress::Waiting,
+            finished: false,
+            first_sent: None,
+            last_sent: now,
+            transmissions: 0,
+            sent_in_session: 0,
+            due: now,
+        });
+    }
+
+    /// The hello's first unacked: the lowest sequence without a record from any session.
+    pub(super) fn first_unacked(&mut self) -> u64 {
+        while self.frames.front().is_some_and(|pending| pending.finished) {
+            self.pop();
+        }
+        self.first_sequence
+    }
+
+    /// A session begins: everything from the first unacked on is sent again.
+    pub(super) fn begin_session(&mut self, window_frames: u32) {
+        self.next_to_send = self.first_unacked();
+        self.window = usize::try_from(window_frames).unwrap_or(usize::MAX);
+        self.congestion = self.window;
+        self.answers_since_growth = 0;
+        self.round_trip = RoundTrip::new();
+        self.next_due = None;
+        for pending in &mut self.frames {
+            pending.progress = Progress::Waiting;
+            pending.sent_in_session = 0;
+        }
+    }
+
+    /// The next frame to be sent for the first time in this session, if the window lets it.
+    pub(super) fn next_unsent(&mut self, now: Instant) -> Option<&[u8]> {
+        let index = self.index_of(self.next_to_send)?;
+        if index >= self.window.min(self.congestion) {
+            return None;
+        }
+        Some(self.frames.get_mut(index)?.frame.bytes_at(now))
+    }
+
+    /// What [`next_unsent`](Self::next_unsent) gave has left; `repeats` says whether the transport may lose it.
+    /// Returns whether it had left before, in another session.
+    pub(super) fn sent(&mut self, now: Instant, repeats: bool) -> bool {
+        let timeout = self.round_trip.timeout();
+        let Some(pending) = self.index_of(self.next_to_send).and_then(|index| self.frames.get_mut(index))
+        else {
+            return false;
+        };
+        self.next_to_send += 1;
+        let again = pending.transmissions > 0;
+        pending.transmitted(now, now + timeout);
+        pending.progress = Progress::Sent;
+        if repeats {
+            self.next_due = Some(self.next_due.map_or(pending.due, |due| due.min(pending.due)));
+        }
+        again
+    }
+
+    /// When to look for repeats.
+    pub(super) const fn next_due(&self) -> Option<Instant> {
+        self.next_due
+    }
+
+    /// Sends again what is due, by `send`, until that says there is no room; returns how many.
+    pub(super) fn repeat_due(&mut self, now: Instant, mut send: impl FnMut(&[u8]) -> bool) -> u64 {
+        if self.next_due.is_none_or(|due| now < due) {
+            return 0;
+        }
+        let sent_to = self.index_of(self.next_to_send).unwrap_or(self.frames.len());
+        let (mut repeated, mut expired) = (0, false);
+        let mut next_due = None;
+        let base_timeout = self.round_trip.timeout();
+        let mut timeout = base_timeout;
+        for pending in self.frames.iter_mut().take(sent_to) {
+            if pending.progress == Progress::Settled {
+                continue;
+            }
+            if pending.due <= now {
+                if pending.progress == Progress::Sent && !expired {
+                    // Once for all that ran out together.
+                    expired = true;
+                    self.round_trip.back_off();
+                    timeout = self.round_trip.timeout();
+                }
+                if send(pending.frame.bytes_at(now)) {
+                    repeated += 1;
+                    let wait = pending.progress.wait_after_repeat(timeout, base_timeout);
+                    pending.transmitted(now, now + wait);
+                }
+            }
+            next_due = Some(next_due.map_or(pending.due, |due: Instant| due.min(pending.due)));
+        }
+        if expired {
+            self.congestion = (self.congestion / 2).max(1);
+            self.answers_since_growth = 0;
+        }
+        self.next_due = next_due;
+        repeated
+    }
+
+    /// Notes what an ack tells beside its records: which frames have arrived, which were answered.
+    pub(super) fn progress(&mut self, ack: &Ack<'_>, now: Instant) {
+        let timeout = self.round_trip.timeout();
+        let first = self.first_sequence;
+        for (pending, sequence) in self.frames.iter_mut().zip(first..self.next_to_send.max(first)) {
+            let arrived = ack.has_received(sequence);
+            if pending.progress == Progress::Sent && arrived && pending.sent_in_session == 1 {
+                self.round_trip.sample(now - pending.last_sent);
+            }
+            match pending.progress {
+                Progress::Sent | Progress::Held | Progress::Received(_) if sequence <= ack.cumulative => {
+                    pending.progress = Progress::Answered;
+                    pending.due = now + timeout;
+                }
+                Progress::Sent | Progress::Held if arrived => {
+                    let wait = FIRST_SLOW_REPEAT.max(timeout);
+                    pending.progress = Progress::Received(wait);
+                    pending.due = now + wait;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The daemon has no room for a frame: it is sent again, not before `retry_after`.
+    pub(super) fn busy(&mut self, sequence: u64, retry_after: Duration, now: Instant) {
+        let wait = retry_after.max(self.round_trip.timeout());
+        let Some(pending) = self.index_of(sequence).and_then(|index| self.frames.get_mut(index)) else {
+            return;
+        };
+        if matches!(pending.progress, Progress::Sent | Progress::Received(_)) {
+            pending.progress = Progress::Held;
+            pending.due = now + wait;
+            self.next_due = Some(self.next_due.map_or(pending.due, |due| due.min(pending.due)));
+        }
+    }
+
+    /// A record came. Its answer, unless it is known already, and what of the frame is undecided.
+    pub(super) fn record(
+        &mut self,
+        record: &ResultRecordRef<'_>,
+        resend_undecided: bool,
+        now: Instant,
+    ) -> Result<Option<(Answer, Option<Undecided>)>, ClientError> {
+        let Some(index) = self.index_of(record.sequence) else { return Ok(None) };
+        let Some(pending) = self.frames.get_mut(index) else { return Ok(None) };
+        if pending.progress == Progress::Sent && pending.sent_in_session == 1 {
+            self.round_trip.sample(now - pending.last_sent);
+        }
+        if pending.progress != Progress::Settled {
+            pending.progress = Progress::Settled;
+            self.answers_since_growth += 1;
+        }
+        let news =
+            if pending.finished { None } else { Some(pending.finish(record, resend_undecided, now)?) };
+        if news.is_some() {
+            self.unfinished -= 1;
+        }
+        if self.answers_since_growth >= self.congestion {
+            self.congestion = self.window.min(self.congestion + 1);
+            self.answers_since_growth = 0;
+        }
+        while self.frames.front().is_some_and(|pending| pending.progress == Progress::Settled) {
+            self.pop();
+        }
+        Ok(news)
+    }
+
+    fn pop(&mut self) {
+        if self.frames.pop_front().is_some() {
+            self.first_sequence += 1;
+            self.next_to_send = self.next_to_send.max(self.first_sequence);
+        }
+    }
+
+    fn index_of(&self, sequence: u64) -> Option<usize> {
+        let index = usize::try_from(sequence.checked_sub(self.first_sequence)?).ok()?;
+        (index < self.frames.len()).then_some(index)
+    }
+}
+
+impl Progress {
+    /// How long until the next repeat of a frame repeated now.
+    fn wait_after_repeat(&mut self, timeout: Duration, base_timeout: Duration) -> Duration {
+        match self {
+            Self::Received(wait) => {
+                *wait = (*wait * 2).min(SLOWEST_REPEAT);
+                *wait
+            }
+            Self::Answered => base_timeout,
+            Self::Held => {
+                *self = Self::Sent;
+                timeout
+            }
+            Self::Waiting | Self::Sent | Self::Settled => timeout,
+        }
+    }
+}
+
+impl Pending {
+    fn transmitted(&mut self, now: Instant, due: Instant) {
+        self.first_sent.get_or_insert(now);
+        self.last_sent = now;
+        self.transmissions += 1;
+        self.sent_in_session += 1;
+        self.due = due;
+    }
+
+    fn finish(
+        &mut self,
+        record: &ResultRecordRef<'_>,
+        resend_undecided: bool,
+        now: Instant,
+    ) -> Result<(Answer, Option<Undecided>), ClientError> {
+        let mismatch = Err(ClientError::RecordMismatch { sequence: record.sequence });
+        let exceptions: Vec<_> = record.exceptions().collect();
+        let sum: u64 = record.counts.iter().map(|count| u64::from(*count)).sum();
+        let undecided_count =
+            exceptions.iter().filter(|exception| exception.code == OutcomeCode::Undecided).count();
+        let fits = match record.status {
+            RecordStatus::Decided => {
+                sum == u64::from(self.frame.sighting_count()) && !self.frame.is_preferences() && {
+                    record.counts.first().copied().map(usize::from) == Some(undecided_count)
+                }
+            }
+            RecordStatus::Repeat => sum == 0,
+            RecordStatus::PreferencesAccepted
+            | RecordStatus::PreferencesInvalid
+            | RecordStatus::PreferencesUndecided => sum == 0 && self.frame.is_preferences(),
+        };
+        if !fits {
+            return mismatch;
+        }
+        let again = match record.status {
+            RecordStatus::Decided if resend_undecided && undecided_count > 0 => {
+                match self.frame.undecided(&exceptions) {
+                    None => return mismatch,
+                    frame => frame,
+                }
+            }
+            RecordStatus::PreferencesUndecided if resend_undecided => Some(self.frame.clone()),
+            _ => None,
+        };
+        self.finished = true;
+        let again = again.map(|frame| Undecided { frame, tag: self.tag, times: self.undecided_times + 1 });
+        let answer = Answer {
+            sequence: record.sequence,
+            tag: self.tag,
+            sighting_count: self.frame.sighting_count(),
+            status: record.status,
+            counts: record.counts,
+            dead_lettered: record.dead_lettered,
+            exceptions,
+            to_be_resent: again.as_ref().map_or(0, |again| again.frame.sighting_count()),
+            sent_at: self.first_sent.unwrap_or(now),
+            answered_at: now,
+            transmissions: self.transmissions,
+        };
+        Ok((answer, again))
+    }
+}
+
+fn as_sequence(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
+}

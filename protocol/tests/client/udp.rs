@@ -1,0 +1,280 @@
+//! Over UDP: lost, repeated and reordered datagrams, busy, forgotten sessions.
+
+use std::time::Duration;
+
+use beacon_protocol::client::{Event, Gateway, GatewayConfig};
+use beacon_protocol::{OutcomeCode, RefusalCode};
+use tokio::time::{Instant, timeout};
+
+use crate::daemon::{Received, SESSION, UdpDaemon, all, refusal};
+use crate::{BASE, answer, event, frame};
+
+async fn connected(daemon: &mut UdpDaemon, config: GatewayConfig) -> Gateway {
+    let (gateway, _) = tokio::join!(Gateway::connect(config), daemon.welcome());
+    gateway.unwrap()
+}
+
+fn assert_between(elapsed: Duration, least_ms: u64, most_ms: u64) {
+    let range = Duration::from_millis(least_ms)..=Duration::from_millis(most_ms);
+    assert!(range.contains(&elapsed), "{elapsed:?} not within {range:?}");
+}
+
+/// A round trip short enough that the timeout is at its least, 200 ms.
+async fn warm_up(gateway: &mut Gateway, daemon: &mut UdpDaemon) {
+    for sequence in 1..=20 {
+        gateway.send(frame(BASE, &["w"]), 0).await.unwrap();
+        assert_eq!(daemon.next().await.batch().sequence, sequence);
+        daemon.ack(sequence, 0, &[all(sequence, OutcomeCode::Identified, 1)]).await;
+        answer(gateway).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_hello_is_repeated_as_it_was_until_the_welcome() {
+    let mut daemon = UdpDaemon::bind().await;
+    let config = daemon.config();
+    let serve = async {
+        let (first, started) = (daemon.next().await, Instant::now());
+        assert_eq!(daemon.next().await, first);
+        assert_between(started.elapsed(), 490, 1_010);
+        assert_eq!(daemon.next().await, first);
+        assert_between(started.elapsed(), 1_490, 3_010);
+        daemon.welcome().await;
+        let headers: Vec<_> =
+            daemon.headers.iter().map(|header| (header.session, header.packet_number)).collect();
+        assert_eq!(headers, [(0, 1), (0, 2), (0, 3), (0, 4)]);
+    };
+    let (gateway, ()) = tokio::join!(Gateway::connect(config), serve);
+    gateway.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_frame_is_repeated_by_a_timeout_that_doubles() {
+    let mut daemon = UdpDaemon::bind().await;
+    let config = daemon.config();
+    let mut gateway = connected(&mut daemon, config).await;
+    warm_up(&mut gateway, &mut daemon).await;
+    gateway.send(frame(BASE, &["a"]), 3).await.unwrap();
+    let first = daemon.next().await;
+    let mut waits = Vec::new();
+    for _ in 0..7 {
+        let sent = Instant::now();
+        assert_eq!(daemon.next().await, first);
+        waits.push(sent.elapsed());
+    }
+    for (wait, expected_ms) in waits.into_iter().zip([200, 400, 800, 1_600, 3_200, 6_400, 8_000]) {
+        assert_between(wait, expected_ms - 5, expected_ms + 20);
+    }
+    daemon.ack(21, 0, &[all(21, OutcomeCode::Identified, 1)]).await;
+    let answer = answer(&mut gateway).await;
+    assert_eq!((answer.tag, answer.transmissions), (3, 8));
+    let numbers: Vec<_> = daemon.headers.iter().map(|header| header.packet_number).collect();
+    assert!(numbers.is_sorted_by(|earlier, later| earlier < later), "{numbers:?}");
+    assert!(daemon.headers.iter().skip(1).all(|header| header.session == SESSION));
+    let summary = gateway.finish(Duration::from_secs(9)).await.unwrap();
+    assert_eq!((summary.decided(), summary.repeats_sent), (21, 7));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frame_the_bitmap_tells_of_is_repeated_slowly_only() {
+    let mut daemon = UdpDaemon::bind().await;
+    let config = daemon.config();
+    let mut gateway = connected(&mut daemon, config).await;
+    gateway.send(frame(BASE, &["a"]), 0).await.unwrap();
+    gateway.send(frame(BASE, &["b"]), 0).await.unwrap();
+    let (lost, arrived) = (daemon.next().await, daemon.next().await);
+    daemon.ack(0, 0b10, &[]).await;
+    let started = Instant::now();
+    assert_eq!(daemon.next().await, lost);
+    daemon.ack(0, 0b11, &[]).await;
+    let mut repeats = Vec::new();
+    for _ in 0..2 {
+        repeats.push(daemon.next().await);
+        assert!(started.elapsed() >= Duration::from_millis(1_950), "{:?}", started.elapsed());
+    }
+    assert!(repeats.contains(&arrived), "{repeats:?}");
+    drop(gateway);
+}
+
+#[tokio::test(start_paused = true)]
+async fn acks_reordered_and_repeated_give_one_answer_a_frame() {
+    let mut daemon = UdpDaemon::bind().await;
+    let config = daemon.config();
+    let mut gateway = connected(&mut daemon, config).await;
+    for tag in 0..3 {
+        gateway.send(frame(BASE, &["a"]), tag).await.unwrap();
+    }
+    for _ in 0..3 {
+        daemon.next().await.batch();
+    }
+    let record = |sequence| all(sequence, OutcomeCode::Identified, 1);
+    daemon.ack(3, 0, &[record(3)]).await;
+    daemon.ack(1, 0b10, &[record(1)]).await;
+    daemon.ack(3, 0, &[record(3), record(2)]).await;
+    daemon.ack(3, 0, &[record(2), record(1)]).await;
+    let mut sequences = Vec::new();
+    for _ in 0..3 {
+        sequences.push(answer(&mut gateway).await.sequence);
+    }
+    assert_eq!(sequences, [3, 1, 2]);
+    let summary = gateway.finish(Duration::from_secs(9)).await.unwrap();
+    assert_eq!((summary.decided(), summary.sightings_sent), (3, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frame_answered_without_its_record_is_asked_for_again() {
+    let mut daemon = UdpDaemon::bind().await;
+    let config = daemon.config();
+    let mut gateway = connected(&mut daemon, config).await;
+    warm_up(&mut gateway, &mut daemon).await;
+    gateway.send(frame(BASE, &["a"]), 0).await.unwrap();
+    let first = daemon.next().await;
+    daemon.ack(21, 0, &[]).await;
+    for _ in 0..3 {
+        let sent = Instant::now();
+        assert_eq!(daemon.next().await, first);
+        assert_between(sent.elapsed(), 195, 220);
+    }
+    daemon.ack(21, 0, &[all(21, OutcomeCode::Duplicate, 1)]).await;
+    assert_eq!(answer(&mut gateway).await.counts[9], 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_daemon_is_given_the_time_it_asks_for() {
+    let mut daemon = UdpDaemon::bind().await;
+    let config = daemon.config();
+    let mut gateway = connected(&mut daemon, config).await;
+    warm_up(&mut gateway, &mut daemon).await;
+    gateway.send(frame(BASE, &["a"]), 0).await.unwrap();
+    let first = daemon.next().await;
+    daemon.send(|buffer| refusal(21, RefusalCode::Busy, 2_000).encode(buffer)).await;
+    let started = Instant::now();
+    assert_eq!(daemon.next().await, first);
+    assert_between(started.elapsed(), 1_995, 2_600);
+    let repeated = Instant::now();
+    assert_eq!(daemon.next().await, first);
+    assert_between(repeated.elapsed(), 195, 220);
+    daemon.ack(21, 0, &[all(21, OutcomeCode::Identified, 1)]).await;
+    answer(&mut gateway).await;
+    assert_eq!(gateway.finish(Duration::from_secs(9)).await.unwrap().refusals, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_forgotten_session_is_opened_again_and_everything_unfinished_sent() {
+    let mut daemon = UdpDaemon::bind().await;
+    let config = daemon.config();
+    let mut gateway = connected(&mut daemon, config).await;
+    warm_up(&mut gateway, &mut daemon).await;
+    for _ in 0..2 {
+        gateway.send(frame(BASE, &["a"]), 0).await.unwrap();
+    }
+    let before = [daemon.next().await, daemon.next().await];
+    daemon.send(|buffer| refusal(21, RefusalCode::UnknownSession, 0).encode(buffer)).await;
+    let started = Instant::now();
+    daemon.session = SESSION + 1;
+    let hello = daemon.welcome().await;
+    assert_between(started.elapsed(), 0, 20);
+    assert_eq!(hello.first_unacked, 21);
+    assert_eq!([daemon.next().await, daemon.next().await], before);
+    assert_eq!(daemon.headers.last().map(|header| header.session), Some(SESSION + 1));
+    let records = [all(21, OutcomeCode::Identified, 1), all(22, OutcomeCode::Identified, 1)];
+    daemon.ack(22, 0, &records).await;
+    let resumed = event(&mut gateway, |event| match event {
+        Event::Connected { welcome, resumed: true } => Some(welcome.session),
+        _ => None,
+    });
+    assert_eq!(resumed.await, SESSION + 1);
+    assert_eq!(gateway.finish(Duration::from_secs(9)).await.unwrap().decided(), 22);
+}
+
+#[tokio::test(start_paused = true)]
+async fn datagrams_of_another_session_are_dropped() {
+    let mut daemon = UdpDaemon::bind().await;
+    let config = daemon.config();
+    let mut gateway = connected(&mut daemon, config).await;
+    gateway.send(frame(BASE, &["a"]), 0).await.unwrap();
+    daemon.next().await.batch();
+    daemon.session = 5;
+    daemon.ack(1, 0, &[all(1, OutcomeCode::Duplicate, 1)]).await;
+    daemon.send(|buffer| refusal(0, RefusalCode::GatewayDisabled, 0).encode(buffer)).await;
+    daemon.session = SESSION;
+    daemon.ack(1, 0, &[all(1, OutcomeCode::Identified, 1)]).await;
+    assert_eq!(answer(&mut gateway).await.counts[10], 1);
+    let summary = gateway.finish(Duration::from_secs(9)).await.unwrap();
+    assert_eq!((summary.datagrams_dropped, summary.refusals), (2, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn frames_beyond_the_window_wait_for_the_lowest() {
+    let mut daemon = UdpDaemon::bind().await;
+    let config = GatewayConfig { max_in_flight_frames: 100, ..daemon.config() };
+    let mut gateway = connected(&mut daemon, config).await;
+    for tag in 0..70 {
+        gateway.send(frame(BASE, &["a"]), tag).await.unwrap();
+    }
+    for sequence in 1..=64 {
+        assert_eq!(daemon.next().await.batch().sequence, sequence);
+    }
+    // All but the first are answered: nothing beyond the first plus the window may be sent.
+    let records: Vec<_> = (2..=64).map(|sequence| all(sequence, OutcomeCode::Identified, 1)).collect();
+    daemon.ack(0, u64::MAX, &records).await;
+    let more = timeout(Duration::from_millis(900), daemon.next()).await;
+    assert!(more.is_err(), "{more:?}");
+    daemon.ack(64, 0, &[all(1, OutcomeCode::Identified, 1)]).await;
+    for sequence in 65..=70 {
+        assert_eq!(daemon.next().await.batch().sequence, sequence);
+    }
+    drop(gateway);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lossy_path_loses_and_doubles_nothing_in_the_account() {
+    let mut daemon = UdpDaemon::bind().await;
+    let config = daemon.config();
+    let (sender, mut events) = connected(&mut daemon, config).await.into_split();
+    let sending = tokio::spawn(async move {
+        for tag in 0..300 {
+            sender.send(frame(BASE, &["a", "b"]), tag).await.unwrap();
+        }
+    });
+    let serving = tokio::spawn(async move {
+        let mut answered = std::collections::BTreeSet::new();
+        let mut seed = 12_345_u64;
+        let mut chance = move || {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (seed >> 33) % 100
+        };
+        loop {
+            let batch = match daemon.next().await {
+                Received::Batch(batch) => batch,
+                Received::Goodbye(_) => return answered.len(),
+                _ => continue,
+            };
+            if chance() < 20 {
+                continue;
+            }
+            answered.insert(batch.sequence);
+            let cumulative = (1..).take_while(|sequence| answered.contains(sequence)).last().unwrap_or(0);
+            let ahead = answered.range(cumulative + 1..).filter(|sequence| **sequence - cumulative <= 64);
+            let bitmap = ahead.fold(0, |bits, sequence| bits | 1_u64 << (sequence - cumulative - 1));
+            for _ in 0..2 {
+                if chance() >= 40 {
+                    daemon.ack(cumulative, bitmap, &[all(batch.sequence, OutcomeCode::Identified, 2)]).await;
+                }
+            }
+        }
+    });
+    let mut tags = Vec::new();
+    while let Some(event) = events.next_event().await.unwrap() {
+        if let Event::Answered(answer) = event {
+            tags.push(answer.tag);
+        }
+    }
+    sending.await.unwrap();
+    let summary = events.join().await.unwrap();
+    assert_eq!((summary.decided(), summary.sightings_sent, summary.unanswered_frames), (600, 600, 0));
+    assert!(summary.repeats_sent > 30, "{} repeats", summary.repeats_sent);
+    tags.sort_unstable();
+    assert_eq!(tags, (0..300).collect::<Vec<_>>());
+    assert_eq!(serving.await.unwrap(), 300);
+}
