@@ -1,0 +1,118 @@
+//! What a frame's sender is told, and when.
+
+use tokio::sync::oneshot;
+
+use crate::domain::outcome::{InvalidField, Outcome, OutcomeCounts, UndecidedReason};
+
+/// The outcomes of one sightings frame.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Answer {
+    /// How many sightings had each outcome.
+    pub counts: OutcomeCounts,
+    /// Every sighting `invalid` to `forbidden` or `undecided`, by its index in the frame, ascending.
+    pub exceptions: Vec<(u16, Outcome)>,
+}
+
+/// A frame that was decided.
+#[derive(Debug)]
+pub enum Admitted {
+    /// Its answer may leave now.
+    Final(Answer),
+    /// Its answer leans on something not yet durable.
+    Pending(PendingAnswer),
+}
+
+/// An answer that waits for durability.
+#[derive(Debug)]
+pub struct PendingAnswer {
+    /// What it is if all becomes durable.
+    pub(super) answer: Answer,
+    /// The sightings that lean on what is not durable yet, ascending by index.
+    pub(super) leaning: Vec<(u16, Outcome)>,
+    pub(super) settled: oneshot::Receiver<Settled>,
+}
+
+/// What became of the blocks an answer waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Settled {
+    Durable,
+    Undone,
+}
+
+impl PendingAnswer {
+    /// Waits until the answer is final. What was undone is `undecided`.
+    pub async fn settled(self) -> Answer {
+        match self.settled.await {
+            Ok(Settled::Durable) => self.answer,
+            // A writer that is gone has not said that anything is durable.
+            Ok(Settled::Undone) | Err(_) => undone(self.answer, &self.leaning),
+        }
+    }
+}
+
+fn undone(mut answer: Answer, leaning: &[(u16, Outcome)]) -> Answer {
+    let undecided = Outcome::Undecided(UndecidedReason::Store);
+    for &(index, outcome) in leaning {
+        answer.counts.remove(outcome);
+        answer.counts.add(undecided);
+        answer.exceptions.push((index, undecided));
+    }
+    answer.exceptions.sort_unstable_by_key(|&(index, _)| index);
+    answer
+}
+
+/// What became of a preferences frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PreferencesAnswer {
+    /// Durable.
+    Accepted,
+    /// A field breaks its rule.
+    Invalid(InvalidField),
+    /// Not an acknowledgement: send it again.
+    Undecided(UndecidedReason),
+}
+
+/// A preferences frame that was taken in.
+#[derive(Debug)]
+pub enum AdmittedPreferences {
+    /// Its answer may leave now.
+    Final(PreferencesAnswer),
+    /// It waits for durability.
+    Pending(PendingPreferences),
+}
+
+/// A preferences answer that waits for durability.
+#[derive(Debug)]
+pub struct PendingPreferences {
+    pub(super) settled: oneshot::Receiver<Settled>,
+}
+
+impl PendingPreferences {
+    /// Waits until the answer is final.
+    pub async fn settled(self) -> PreferencesAnswer {
+        match self.settled.await {
+            Ok(Settled::Durable) => PreferencesAnswer::Accepted,
+            Ok(Settled::Undone) | Err(_) => PreferencesAnswer::Undecided(UndecidedReason::Store),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn undone_sightings_become_undecided_in_index_order_and_no_other() {
+        let mut answer = Answer::default();
+        for outcome in [Outcome::Identified, Outcome::TooOld, Outcome::Duplicate, Outcome::LowConfidence] {
+            answer.counts.add(outcome);
+        }
+        answer.exceptions.push((1, Outcome::TooOld));
+        let undone = undone(answer, &[(0, Outcome::Identified), (2, Outcome::Duplicate)]);
+        let undecided = Outcome::Undecided(UndecidedReason::Store);
+        assert_eq!(undone.exceptions, [(0, undecided), (1, Outcome::TooOld), (2, undecided)]);
+        assert_eq!(undone.counts.of(undecided), 2);
+        assert_eq!(undone.counts.of(Outcome::LowConfidence), 1);
+        assert_eq!(undone.counts.total(), 4);
+    }
+}

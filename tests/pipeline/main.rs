@@ -1,0 +1,305 @@
+//! The pipeline between scripted ports: what is answered, stored and counted when a store holds, fails or lies.
+
+mod scripted;
+
+use beacond::domain::gateway::{Gateway, GatewayStatus, StoreScope};
+use beacond::domain::outcome::{InvalidField, Outcome, UndecidedReason};
+use beacond::domain::preference::PreferenceChange;
+use beacond::domain::sighting::{BeaconClaim, ClaimedSighting};
+use beacond::domain::time::Timestamp;
+use beacond::pipeline::{Admitted, AdmittedPreferences, Admitter, Answer, PreferencesAnswer};
+use futures_util::FutureExt;
+use scripted::{BEACON, NOW, SECOND, Script, World, beacon_claim, start};
+
+const UNDECIDED: Outcome = Outcome::Undecided(UndecidedReason::Store);
+
+fn gateway() -> Gateway {
+    Gateway { id: "g".parse().unwrap(), stores: StoreScope::Every, status: GatewayStatus::Active }
+}
+
+fn strong(customer_id: &str, seconds: i64) -> ClaimedSighting<'_> {
+    ClaimedSighting {
+        beacon_index: 0,
+        rssi_dbm: -50,
+        detected_at: NOW.plus_micros(seconds * SECOND),
+        customer_id: customer_id.as_bytes(),
+    }
+}
+
+async fn admit(world: &World, sightings: &[ClaimedSighting<'_>]) -> Admitted {
+    let claims: [BeaconClaim; 1] = [beacon_claim(BEACON)];
+    let mut admitter = Admitter::new(world.pipeline.clone());
+    admitter.sightings(&gateway(), &world.clock.read_now(), &claims, sightings).await
+}
+
+async fn answer(world: &World, sightings: &[ClaimedSighting<'_>]) -> Answer {
+    match admit(world, sightings).await {
+        Admitted::Final(answer) => answer,
+        Admitted::Pending(pending) => pending.settled().await,
+    }
+}
+
+fn pending(admitted: Admitted) -> beacond::pipeline::PendingAnswer {
+    match admitted {
+        Admitted::Pending(pending) => pending,
+        Admitted::Final(answer) => panic!("final before the commit: {answer:?}"),
+    }
+}
+
+fn balanced(world: &World) -> beacond::pipeline::Ledger {
+    let ledger = world.pipeline.ledger();
+    assert_eq!(ledger.imbalance(), None, "{ledger:?}");
+    ledger
+}
+
+#[tokio::test]
+async fn no_answer_that_leans_on_a_pending_identity_leaves_before_the_commit() {
+    let world = start(|_| {});
+    let held = world.writer.hold();
+    let first = pending(admit(&world, &[strong("alice", 0)]).await);
+    let again = pending(admit(&world, &[strong("alice", 0)]).await);
+    let near = pending(admit(&world, &[strong("alice", 59)]).await);
+    let ledger = balanced(&world);
+    assert_eq!((ledger.received, ledger.in_progress, ledger.decided()), (3, 3, 0));
+    let mut first = Box::pin(first.settled());
+    assert!((&mut first).now_or_never().is_none(), "not final while the writer holds");
+    held.release(Script::Commit);
+    assert_eq!(first.await.counts.of(Outcome::Identified), 1);
+    assert_eq!(again.settled().await.counts.of(Outcome::Identified), 1);
+    assert_eq!(near.settled().await.counts.of(Outcome::Duplicate), 1);
+    let ledger = balanced(&world);
+    assert_eq!((ledger.identified_new, ledger.identified_redelivered, ledger.in_progress), (1, 1, 0));
+    assert_eq!(world.stored(), [("alice".to_owned(), NOW)]);
+    assert!(
+        matches!(admit(&world, &[strong("alice", 30)]).await, Admitted::Final(_)),
+        "durable: nothing to wait for"
+    );
+}
+
+#[tokio::test]
+async fn a_failed_commit_undoes_every_decision_that_leant_on_it_and_no_other() {
+    let world = start(|_| {});
+    let held = world.writer.hold();
+    let weak = ClaimedSighting { rssi_dbm: -90, ..strong("alice", 0) };
+    let first = pending(admit(&world, &[weak, strong("alice", 0), strong("bob", 0)]).await);
+    // Queued behind the batch that fails, and leaning on it.
+    let near = pending(admit(&world, &[strong("alice", 1), strong("carol", 0)]).await);
+    held.release(Script::NotCommitted);
+    let first = first.settled().await;
+    assert_eq!(first.exceptions, [(1, UNDECIDED), (2, UNDECIDED)]);
+    assert_eq!(first.counts.of(Outcome::LowConfidence), 1);
+    assert_eq!(near.settled().await.exceptions, [(0, UNDECIDED), (1, UNDECIDED)]);
+    assert_eq!(world.stored(), []);
+    let ledger = balanced(&world);
+    assert_eq!((ledger.undecided(), ledger.decided(), ledger.identified_new), (4, 1, 0));
+    // Undone means undone: what was a duplicate is the identity now.
+    assert_eq!(answer(&world, &[strong("alice", 1)]).await.counts.of(Outcome::Identified), 1);
+    assert_eq!(answer(&world, &[strong("alice", 0)]).await.counts.of(Outcome::Duplicate), 1);
+    balanced(&world);
+}
+
+#[tokio::test]
+async fn a_commit_in_doubt_is_answered_by_what_the_store_says_of_it() {
+    for (committed, expected) in [(true, Outcome::Identified), (false, UNDECIDED)] {
+        let world = start(|_| {});
+        let held = world.writer.hold();
+        let first = pending(admit(&world, &[strong("alice", 0)]).await);
+        // The store cannot say at first: nobody is told anything until it can.
+        held.release(Script::InDoubt { unanswered: 2, committed });
+        assert_eq!(first.settled().await.counts.of(expected), 1);
+        assert_eq!(world.stored().len(), usize::from(committed));
+        balanced(&world);
+    }
+}
+
+#[tokio::test]
+async fn late_sightings_of_a_frame_cost_one_question_and_obey_what_is_stored() {
+    let world = start(|_| {});
+    let late = -3_600;
+    world.record.store("alice", NOW.plus_micros(late * SECOND));
+    let other_beacon = ClaimedSighting { beacon_index: 0, ..strong("alice", late) };
+    let frame = [
+        strong("alice", late - 60),
+        strong("alice", late - 59),
+        other_beacon,
+        strong("alice", late + 59),
+        strong("alice", late + 60),
+        strong("bob", late),
+        strong("alice", 0),
+    ];
+    let answer = answer(&world, &frame).await;
+    assert_eq!(world.record.questions(), 1);
+    assert_eq!(answer.counts.of(Outcome::Duplicate), 2, "{answer:?}");
+    // At -60, redelivered, at +60, bob, and the fresh one.
+    assert_eq!(answer.counts.of(Outcome::Identified), 5);
+    let ledger = balanced(&world);
+    assert_eq!((ledger.identified_new, ledger.identified_redelivered), (4, 1));
+}
+
+#[tokio::test]
+async fn late_sightings_are_undecided_while_the_store_cannot_be_asked_and_fresh_ones_go_on() {
+    let world = start(|_| {});
+    world.record.break_down();
+    let answer = answer(&world, &[strong("alice", -3_600), strong("alice", 0)]).await;
+    assert_eq!(answer.exceptions, [(0, UNDECIDED)]);
+    assert_eq!(answer.counts.of(Outcome::Identified), 1);
+    balanced(&world);
+}
+
+#[tokio::test]
+async fn a_question_that_hangs_is_given_up_in_bounded_time() {
+    let world = start(|settings| settings.question_timeout = std::time::Duration::from_millis(20));
+    world.record.hang();
+    let answer = answer(&world, &[strong("alice", -3_600)]).await;
+    assert_eq!(answer.exceptions, [(0, UNDECIDED)]);
+}
+
+#[tokio::test]
+async fn what_was_stored_before_this_start_is_asked_about_however_fresh() {
+    let world = start(|_| {});
+    world.record.store("alice", NOW);
+    world.pipeline.unknown_before(NOW.plus_micros(60 * SECOND));
+    let answered = answer(&world, &[strong("alice", 0), strong("alice", 59), strong("alice", 60)]).await;
+    assert_eq!(answered.counts.of(Outcome::Duplicate), 1);
+    assert_eq!(answered.counts.of(Outcome::Identified), 2, "the redelivery, and the one a minute after");
+    assert_eq!(balanced(&world).identified_redelivered, 1);
+}
+
+#[tokio::test]
+async fn past_the_windows_limit_late_sightings_are_undecided_and_past_its_bound_all_new_ones() {
+    let world = start(|settings| settings.window_entries = 8);
+    let full = Outcome::Undecided(UndecidedReason::WindowFull);
+    for customer in ["a", "b", "c", "d", "e", "f", "g"] {
+        assert_eq!(answer(&world, &[strong(customer, 0)]).await.counts.of(Outcome::Identified), 1);
+    }
+    assert_eq!(answer(&world, &[strong("late", -3_600)]).await.exceptions, [(0, full)]);
+    assert_eq!(
+        answer(&world, &[strong("h", 0)]).await.counts.of(Outcome::Identified),
+        1,
+        "the eighth is for fresh ones"
+    );
+    assert_eq!(answer(&world, &[strong("i", 0)]).await.exceptions, [(0, full)]);
+    assert_eq!(
+        answer(&world, &[strong("a", 1)]).await.counts.of(Outcome::Duplicate),
+        1,
+        "duplicates are known still"
+    );
+    balanced(&world);
+}
+
+#[tokio::test]
+async fn a_full_queue_makes_sessions_wait_and_loses_nothing() {
+    let world = start(|settings| settings.queue_rows = 4);
+    let held = world.writer.hold();
+    let ids: Vec<String> = (0..4).map(|number| format!("c{number}")).collect();
+    let frame: Vec<_> = ids.iter().map(|id| strong(id, 0)).collect();
+    let first = pending(admit(&world, &frame).await);
+    let next = [strong("waits", 0)];
+    let mut waiting = Box::pin(admit(&world, &next));
+    assert!((&mut waiting).now_or_never().is_none(), "no room: the session waits");
+    assert_eq!(balanced(&world).received, 4, "nothing of it was decided yet");
+    held.release(Script::Commit);
+    assert_eq!(first.settled().await.counts.of(Outcome::Identified), 4);
+    assert_eq!(pending(waiting.await).settled().await.counts.of(Outcome::Identified), 1);
+    assert_eq!(world.stored().len(), 5);
+}
+
+#[tokio::test]
+async fn giving_up_a_frame_that_waits_leaves_no_trace() {
+    let world = start(|settings| settings.queue_rows = 1);
+    let held = world.writer.hold();
+    let first = pending(admit(&world, &[strong("alice", 0)]).await);
+    let next = [strong("bob", 0)];
+    drop(Box::pin(admit(&world, &next)).now_or_never());
+    held.release(Script::Commit);
+    first.settled().await;
+    assert_eq!(balanced(&world).received, 1);
+    assert_eq!(
+        answer(&world, &[strong("bob", 0)]).await.counts.of(Outcome::Identified),
+        1,
+        "the room came back"
+    );
+}
+
+#[tokio::test]
+async fn everything_accepted_before_the_close_is_stored_and_later_frames_are_undecided() {
+    let world = start(|_| {});
+    let held = world.writer.hold();
+    let first = pending(admit(&world, &[strong("alice", 0)]).await);
+    world.pipeline.close();
+    let after = pending(admit(&world, &[strong("bob", 0), strong("alice", 1)]).await);
+    held.release(Script::Commit);
+    assert_eq!(first.settled().await.counts.of(Outcome::Identified), 1);
+    assert_eq!(after.settled().await.exceptions, [(0, UNDECIDED), (1, UNDECIDED)]);
+    assert_eq!(world.stored(), [("alice".to_owned(), NOW)]);
+    balanced(&world);
+}
+
+#[tokio::test]
+async fn preferences_wait_for_their_commit_and_have_their_own_line() {
+    let world = start(|_| {});
+    let admitter = Admitter::new(world.pipeline.clone());
+    let change =
+        |at: Timestamp| PreferenceChange::from_claim(b"alice", at, [(&b"k"[..], &b"v"[..])].into_iter());
+    let clock = world.clock.read_now();
+    let held = world.writer.hold();
+    let AdmittedPreferences::Pending(waiting) = admitter.preferences(&clock, change(NOW)).await else {
+        panic!("final before the commit");
+    };
+    assert_eq!(balanced(&world).preferences.in_progress, 1);
+    held.release(Script::Commit);
+    assert_eq!(waiting.settled().await, PreferencesAnswer::Accepted);
+    let ahead = admitter.preferences(&clock, change(NOW.plus_micros(3_600 * SECOND))).await;
+    let AdmittedPreferences::Final(ahead) = ahead else { panic!("a time far ahead is refused at once") };
+    assert_eq!(ahead, PreferencesAnswer::Invalid(InvalidField::UpdatedAt));
+    let ledger = balanced(&world).preferences;
+    assert_eq!((ledger.received, ledger.accepted, ledger.invalid), (2, 1, 1));
+}
+
+/// Invariant: however commits end and sessions interleave, every reading of the ledger balances, what was answered
+/// `identified` is stored, and no two stored identities of a customer are within a minute.
+#[tokio::test]
+async fn many_sessions_over_a_store_that_fails_at_random_keep_the_promises() {
+    let world = start(|settings| settings.batch.rows = 16);
+    world.writer.fail_every(7);
+    let sessions = (0..8u32).map(|session| {
+        let world = &world;
+        async move {
+            let mut identified = Vec::new();
+            let mut state = u64::from(session) + 1;
+            for _ in 0..150 {
+                let mut draw = |bound: u64| {
+                    state =
+                        state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    (state >> 33) % bound
+                };
+                let drawn: Vec<(String, i64)> = (0..4)
+                    .map(|_| (format!("c{}", draw(400)), i64::try_from(draw(240)).unwrap() - 240))
+                    .collect();
+                let frame: Vec<_> = drawn.iter().map(|(id, at)| strong(id, *at)).collect();
+                let answer = answer(world, &frame).await;
+                balanced(world);
+                if answer.counts.of(Outcome::Identified) == 4 {
+                    identified.extend(drawn);
+                }
+                tokio::task::yield_now().await;
+            }
+            identified
+        }
+    });
+    let identified = futures_util::future::join_all(sessions).await.concat();
+    let stored = world.stored();
+    for (id, at) in identified {
+        assert!(stored.contains(&(id, NOW.plus_micros(at * SECOND))));
+    }
+    for (index, (id, at)) in stored.iter().enumerate() {
+        for (other, other_at) in &stored[index + 1..] {
+            assert!(id != other || at.micros_since(*other_at).abs() >= 60 * SECOND);
+        }
+    }
+    let ledger = balanced(&world);
+    assert_eq!(ledger.received, 8 * 150 * 4);
+    assert_eq!(ledger.in_progress, 0);
+    assert!(ledger.undecided() > 0, "some commits failed");
+    assert_eq!(ledger.system_of_record.stored, stored.len() as u64);
+}
