@@ -1,0 +1,165 @@
+//! Frames of one session on their way in: told apart, put in order, admitted.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use beacon_protocol::{Goodbye, GoodbyeReason, Message, Ping, Pong, Preferences, RefusalCode, Sightings};
+use tokio::sync::mpsc;
+
+use super::Context;
+use super::answerer::Outgoing;
+use super::counters::count;
+use super::hello::Refuse;
+use super::sequences::{Arrival, Order, Sequences};
+use super::translate::{beacon_claim, claimed_sightings};
+use crate::domain::gateway::Gateway;
+use crate::domain::preference::PreferenceChange;
+use crate::domain::sighting::BeaconClaim;
+use crate::domain::time::Timestamp;
+use crate::pipeline::Admitter;
+
+/// The way in of one session.
+#[derive(Debug)]
+pub(super) struct Inlet {
+    context: Arc<Context>,
+    gateway: Arc<Gateway>,
+    order: Order,
+    sequences: Arc<Mutex<Sequences>>,
+    admitter: Admitter,
+    outgoing: mpsc::Sender<Outgoing>,
+    claims: Vec<BeaconClaim>,
+}
+
+/// Why a session takes no more frames.
+#[derive(Debug)]
+pub(super) enum End {
+    /// The gateway or the daemon has said goodbye, or the gateway sends no more: what is due is still answered.
+    Leaving,
+    /// The answerer is gone: nobody hears of it.
+    Unheard,
+    Refused(Refuse),
+}
+
+impl From<Refuse> for End {
+    fn from(refuse: Refuse) -> Self {
+        Self::Refused(refuse)
+    }
+}
+
+impl Inlet {
+    pub(super) fn new(
+        context: Arc<Context>,
+        gateway: Arc<Gateway>,
+        order: Order,
+        sequences: Arc<Mutex<Sequences>>,
+        outgoing: mpsc::Sender<Outgoing>,
+    ) -> Self {
+        let admitter = Admitter::new(Arc::clone(&context.pipeline));
+        Self { context, gateway, order, sequences, admitter, outgoing, claims: Vec::new() }
+    }
+
+    /// Deals with one sound frame.
+    ///
+    /// # Errors
+    /// Why the session, or on UDP the frame, has come to its end.
+    pub(super) async fn take(&mut self, message: Message<'_>) -> Result<(), End> {
+        match message {
+            Message::Sightings(frame) => self.sightings(&frame).await,
+            Message::Preferences(frame) => self.preferences(&frame).await,
+            Message::Ping(ping) => self.pong(ping).await,
+            Message::Pong(_) => Ok(()),
+            Message::GatewayStatus(_) => {
+                count(&self.context.counters.gateway_statuses);
+                Ok(())
+            }
+            Message::Goodbye(_) => Err(End::Leaving),
+            Message::Skipped(_) => {
+                count(&self.context.counters.frames_skipped);
+                Ok(())
+            }
+            Message::Hello(_) | Message::Welcome(_) | Message::Ack(_) | Message::Refusal(_) => Err(
+                Refuse::new(RefusalCode::UnexpectedKind, "a gateway may not send this in an open session")
+                    .into(),
+            ),
+        }
+    }
+
+    /// Says goodbye to the gateway: the daemon stops.
+    pub(super) async fn drain(&self) {
+        let deadline_ms = u32::try_from(self.context.settings.drain_deadline.as_millis()).unwrap_or(u32::MAX);
+        let goodbye = Goodbye { reason: GoodbyeReason::Draining, deadline_ms };
+        let mut frame = vec![0; 64];
+        if let Ok(length) = goodbye.encode(&mut frame) {
+            frame.truncate(length);
+            // An answerer that is gone has no gateway to say goodbye to.
+            let _ = self.outgoing.send(Outgoing::Frame(frame)).await;
+        }
+    }
+
+    async fn sightings(&mut self, frame: &Sightings<'_>) -> Result<(), End> {
+        if !self.arrives(frame.sequence, frame.identity_checksum()).await? {
+            return Ok(());
+        }
+        self.gateway = self.registered(frame.sequence).await?;
+        let clock = self.context.clock.read();
+        self.claims.clear();
+        self.claims.extend(frame.beacons().map(beacon_claim));
+        let sightings: Vec<_> = claimed_sightings(frame, clock.now).collect();
+        let admitted = self.admitter.sightings(&self.gateway, &clock, &self.claims, &sightings).await;
+        self.say(Outgoing::Sightings { sequence: frame.sequence, admitted }).await
+    }
+
+    async fn preferences(&mut self, frame: &Preferences<'_>) -> Result<(), End> {
+        if !self.arrives(frame.sequence, frame.identity_checksum()).await? {
+            return Ok(());
+        }
+        self.gateway = self.registered(frame.sequence).await?;
+        let clock = self.context.clock.read();
+        let updated_at = Timestamp::from_micros(frame.updated_at.origin(clock.now.as_micros()));
+        let pairs = frame.pairs().map(|pair| (pair.key, pair.value));
+        let claim = PreferenceChange::from_claim(frame.customer_id, updated_at, pairs);
+        let admitted = self.admitter.preferences(&clock, claim).await;
+        self.say(Outgoing::Preferences { sequence: frame.sequence, admitted }).await
+    }
+
+    /// Whether a sequenced frame is new and to be decided; answers it if not.
+    async fn arrives(&self, sequence: u64, checksum: u32) -> Result<bool, End> {
+        let arrival =
+            self.sequences.lock().unwrap_or_else(PoisonError::into_inner).arrive(sequence, checksum);
+        let again = match arrival {
+            Arrival::New => return Ok(true),
+            Arrival::Answered(record) => Some(Outgoing::Again(record)),
+            Arrival::Forgotten => Some(Outgoing::Received),
+            Arrival::InProgress => (self.order == Order::Any).then_some(Outgoing::Received),
+            Arrival::Reused => {
+                let text = "this sequence was used for another frame";
+                return Err(Refuse::new(RefusalCode::SequenceReused, text).of_sequence(sequence).into());
+            }
+            Arrival::Gap => {
+                let text = "this sequence may not come now";
+                return Err(Refuse::new(RefusalCode::SequenceGap, text).of_sequence(sequence).into());
+            }
+        };
+        self.context.pipeline.count_repeated_frame();
+        if let Some(again) = again {
+            self.say(again).await?;
+        }
+        Ok(false)
+    }
+
+    async fn registered(&self, sequence: u64) -> Result<Arc<Gateway>, End> {
+        let registered = self.context.gateway(&self.gateway.id, Some(&self.gateway)).await;
+        registered.map_err(|refuse| refuse.of_sequence(sequence).into())
+    }
+
+    async fn pong(&self, ping: Ping) -> Result<(), End> {
+        let pong = Pong { token: ping.token, time_us: self.context.clock.read().now.as_micros() };
+        let mut frame = vec![0; 64];
+        let length = pong.encode(&mut frame).unwrap_or_default();
+        frame.truncate(length);
+        self.say(Outgoing::Frame(frame)).await
+    }
+
+    async fn say(&self, outgoing: Outgoing) -> Result<(), End> {
+        self.outgoing.send(outgoing).await.map_err(|_| End::Unheard)
+    }
+}

@@ -1,0 +1,238 @@
+//! Which frames of a session came, which were answered, and what a repeat is told (SPEC.md, section 8).
+
+use std::collections::VecDeque;
+
+/// How frames may arrive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// One after the other (TCP).
+    Contiguous,
+    /// In any order within the window (UDP).
+    Any,
+}
+
+/// What to do with a sequenced frame.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Arrival {
+    /// Decide it.
+    New,
+    /// A repeat of a frame that is being decided or waits for durability.
+    InProgress,
+    /// A repeat of an answered frame: its record, as it was sent.
+    Answered(Box<[u8]>),
+    /// A repeat of a frame so old that a conforming gateway has its record.
+    Forgotten,
+    /// The same sequence with another identity checksum.
+    Reused,
+    /// A sequence that may not come now.
+    Gap,
+}
+
+/// The sequences of one session.
+#[derive(Debug)]
+pub(super) struct Sequences {
+    order: Order,
+    first_unacked: u64,
+    window_frames: u64,
+    /// Everything up to it, from `first_unacked` on, was answered.
+    cumulative: u64,
+    highest: u64,
+    /// Sequence of the first slot.
+    base: u64,
+    slots: VecDeque<Slot>,
+}
+
+#[derive(Debug)]
+enum Slot {
+    Missing,
+    InProgress { checksum: u32 },
+    Answered { checksum: u32, record: Box<[u8]> },
+}
+
+impl Sequences {
+    /// A session whose hello said `first_unacked` (at least 1).
+    pub(super) const fn new(order: Order, first_unacked: u64, window_frames: u32) -> Self {
+        let before_first = first_unacked.saturating_sub(1);
+        Self {
+            order,
+            first_unacked,
+            window_frames: window_frames as u64,
+            cumulative: before_first,
+            highest: before_first,
+            base: first_unacked,
+            slots: VecDeque::new(),
+        }
+    }
+
+    /// Takes note of a frame; one that is [`Arrival::New`] is in progress from now on.
+    pub(super) fn arrive(&mut self, sequence: u64, checksum: u32) -> Arrival {
+        if sequence < self.first_unacked || sequence > self.latest_allowed() {
+            return Arrival::Gap;
+        }
+        let Some(index) = sequence.checked_sub(self.base) else {
+            return Arrival::Forgotten;
+        };
+        // Bounded: a slot lies at most two windows from the first.
+        let Ok(index) = usize::try_from(index) else {
+            return Arrival::Gap;
+        };
+        while self.slots.len() <= index {
+            self.slots.push_back(Slot::Missing);
+        }
+        let slot = &mut self.slots[index];
+        let known = match slot {
+            Slot::Missing => {
+                *slot = Slot::InProgress { checksum };
+                self.highest = self.highest.max(sequence);
+                return Arrival::New;
+            }
+            Slot::InProgress { checksum } | Slot::Answered { checksum, .. } => *checksum,
+        };
+        match slot {
+            _ if known != checksum => Arrival::Reused,
+            Slot::Answered { record, .. } => Arrival::Answered(record.clone()),
+            Slot::Missing | Slot::InProgress { .. } => Arrival::InProgress,
+        }
+    }
+
+    /// Keeps the record of a frame in progress, and forgets records that need not be kept.
+    pub(super) fn answered(&mut self, sequence: u64, record: Box<[u8]>) {
+        if let Some(slot) = self.slot_mut(sequence)
+            && let Slot::InProgress { checksum } = *slot
+        {
+            *slot = Slot::Answered { checksum, record };
+        }
+        while matches!(self.slot_mut(self.cumulative.saturating_add(1)), Some(Slot::Answered { .. })) {
+            self.cumulative += 1;
+        }
+        // Records of the last window's worth of sequences, counted from the highest received, are kept.
+        while self.base <= self.cumulative && self.base.saturating_add(self.window_frames) <= self.highest {
+            self.slots.pop_front();
+            self.base += 1;
+        }
+    }
+
+    /// Every frame from `first_unacked` to it was answered.
+    pub(super) const fn cumulative(&self) -> u64 {
+        self.cumulative
+    }
+
+    /// Bit i: frame `cumulative + 1 + i` was received. Zero over TCP.
+    pub(super) fn received_bitmap(&mut self) -> u64 {
+        if self.order == Order::Contiguous {
+            return 0;
+        }
+        (0..64u64)
+            .filter(|bit| {
+                let sequence = self.cumulative.saturating_add(1 + bit);
+                matches!(self.slot_mut(sequence), Some(Slot::InProgress { .. } | Slot::Answered { .. }))
+            })
+            .fold(0, |bitmap, bit| bitmap | 1 << bit)
+    }
+
+    const fn latest_allowed(&self) -> u64 {
+        match self.order {
+            Order::Contiguous => self.highest.saturating_add(1),
+            Order::Any => self.cumulative.saturating_add(self.window_frames),
+        }
+    }
+
+    fn slot_mut(&mut self, sequence: u64) -> Option<&mut Slot> {
+        let index = usize::try_from(sequence.checked_sub(self.base)?).ok()?;
+        self.slots.get_mut(index)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn record(sequence: u64) -> Box<[u8]> {
+        sequence.to_be_bytes().into()
+    }
+
+    #[test]
+    fn tcp_takes_the_next_and_nothing_beyond() {
+        let mut sequences = Sequences::new(Order::Contiguous, 5, 4);
+        assert_eq!(sequences.arrive(4, 0), Arrival::Gap, "below the hello's first");
+        assert_eq!(sequences.arrive(6, 0), Arrival::Gap, "skips one");
+        assert_eq!(sequences.arrive(5, 7), Arrival::New);
+        assert_eq!(sequences.arrive(5, 7), Arrival::InProgress);
+        assert_eq!(sequences.arrive(5, 8), Arrival::Reused);
+        assert_eq!(sequences.arrive(6, 7), Arrival::New);
+        assert_eq!(sequences.received_bitmap(), 0);
+    }
+
+    #[test]
+    fn udp_takes_any_order_within_the_window() {
+        let mut sequences = Sequences::new(Order::Any, 1, 4);
+        assert_eq!(sequences.arrive(5, 0), Arrival::Gap);
+        assert_eq!(sequences.arrive(4, 0), Arrival::New);
+        assert_eq!(sequences.arrive(2, 0), Arrival::New);
+        assert_eq!(sequences.received_bitmap(), 0b1010);
+        sequences.answered(4, record(4));
+        assert_eq!(sequences.cumulative(), 0, "1 and 3 are missing");
+        assert_eq!(sequences.arrive(4, 0), Arrival::Answered(record(4)));
+        assert_eq!(sequences.arrive(1, 0), Arrival::New);
+        sequences.answered(1, record(1));
+        sequences.answered(2, record(2));
+        assert_eq!(sequences.cumulative(), 2);
+        assert_eq!(sequences.arrive(6, 0), Arrival::New);
+    }
+
+    #[test]
+    fn records_of_the_last_window_are_kept_and_older_ones_forgotten() {
+        let mut sequences = Sequences::new(Order::Any, 1, 4);
+        for sequence in 1..=20 {
+            assert_eq!(sequences.arrive(sequence, 0), Arrival::New);
+            sequences.answered(sequence, record(sequence));
+        }
+        for sequence in 17..=20 {
+            assert_eq!(sequences.arrive(sequence, 0), Arrival::Answered(record(sequence)));
+        }
+        assert_eq!(sequences.arrive(16, 0), Arrival::Forgotten);
+        assert_eq!(sequences.slots.len(), 4);
+    }
+
+    #[test]
+    fn sequences_at_the_end_of_their_range_do_no_harm() {
+        let mut sequences = Sequences::new(Order::Any, u64::MAX, 64);
+        assert_eq!(sequences.arrive(u64::MAX, 0), Arrival::New);
+        sequences.answered(u64::MAX, record(0));
+        assert_eq!(sequences.cumulative(), u64::MAX);
+        assert_eq!(sequences.received_bitmap() & 1, 1);
+        assert_eq!(sequences.arrive(u64::MAX, 0), Arrival::Answered(record(0)));
+    }
+
+    proptest! {
+        /// Invariant: memory stays within two windows, a frame is new once, and its record comes back for as long
+        /// as the gateway may need it.
+        #[test]
+        fn any_traffic_keeps_its_bounds(traffic in prop::collection::vec((0u64..40, any::<bool>()), 0..300)) {
+            let mut sequences = Sequences::new(Order::Any, 1, 8);
+            let mut seen = std::collections::HashSet::new();
+            let mut open = Vec::new();
+            for (offset, answer) in traffic {
+                if answer && let Some(sequence) = open.pop() {
+                    sequences.answered(sequence, record(sequence));
+                }
+                let sequence = sequences.cumulative() + offset;
+                match sequences.arrive(sequence, 0) {
+                    Arrival::New => {
+                        prop_assert!(seen.insert(sequence));
+                        prop_assert!(sequence <= sequences.cumulative() + 8);
+                        open.push(sequence);
+                    }
+                    Arrival::InProgress => prop_assert!(open.contains(&sequence)),
+                    Arrival::Answered(kept) => prop_assert_eq!(kept, record(sequence)),
+                    Arrival::Forgotten => prop_assert!(sequence + 8 <= *seen.iter().max().unwrap()),
+                    Arrival::Gap => prop_assert!(sequence < 1 || offset > 8),
+                    Arrival::Reused => prop_assert!(false),
+                }
+                prop_assert!(sequences.slots.len() <= 16);
+            }
+        }
+    }
+}
