@@ -1,0 +1,69 @@
+//! The project's chores: every test, every check, the benchmarks, the fuzz targets.
+
+#![expect(
+    clippy::print_stdout,
+    reason = "a command-line tool: what it prints is what it is for"
+)]
+
+mod bench;
+mod check;
+mod fuzz;
+mod steps;
+mod test;
+mod tools;
+
+use std::num::NonZeroU32;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// `cargo xtask`: what a contributor and CI run.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "The project's chores", version)]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Debug, Subcommand)]
+enum Chore {
+    /// Build everything, then run every test; with filters, only the tests whose names contain one
+    Test {
+        /// Parts of test names
+        filters: Vec<String>,
+    },
+    /// Format, lints, documentation, dependencies
+    Check,
+    /// Run the benchmarks, all or one, and say where the results are
+    Bench {
+        /// The bench target, such as `codec`; an unknown name lists them
+        name: Option<String>,
+        /// Build with the development profile: sooner ready, slower code
+        #[arg(long)]
+        dev: bool,
+    },
+    /// Run every fuzz target for a while
+    Fuzz {
+        /// How long each target runs
+        #[arg(long, default_value = "30")]
+        seconds: NonZeroU32,
+        /// Only this target
+        target: Option<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().chore {
+        Chore::Test { filters } => test::run(&filters),
+        Chore::Check => check::run(),
+        Chore::Bench { name, dev } => bench::run(name.as_deref(), dev),
+        Chore::Fuzz { seconds, target } => fuzz::run(seconds, target.as_deref()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
