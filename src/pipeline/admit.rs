@@ -365,6 +365,11 @@ impl Admitter {
         sightings: &[ClaimedSighting<'_>],
         late: &LateAnswer,
     ) -> Admitted {
+        for (judged, sighting) in self.judged.iter().zip(sightings) {
+            if let Judged::Candidate(candidate) = judged {
+                state.window.read_ahead(candidate.customer, sighting.detected_at);
+            }
+        }
         let mut decided = Decided::default();
         for ((index, judged), sighting) in (0u16..).zip(&self.judged).zip(sightings) {
             match judged {

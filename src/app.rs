@@ -1,0 +1,189 @@
+//! The composition root: builds every part of the daemon, runs them, and stops them in order.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use serde::Serialize;
+use tokio::runtime::{Builder, Runtime};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::data_dir::{DataDir, DataDirError, Holder};
+use crate::domain::window::SPACING_US;
+use crate::listen::{BindError, ListenSettings, Listeners};
+use crate::ops::{AdminThread, Observer};
+use crate::pipeline::{Ledger, Pipeline, WriterThread};
+use crate::ports::{Clock, StoreError, SystemOfRecord};
+use crate::stores::sqlite::{OpenError, SqliteReader, SqliteWriter};
+use crate::tasks::TaskGroup;
+
+/// A daemon with everything opened and bound, serving nothing yet.
+#[derive(Debug)]
+pub struct Daemon {
+    runtime: Runtime,
+    listeners: Listeners,
+    settings: ListenSettings,
+    pipeline: Arc<Pipeline>,
+    writer: WriterThread,
+    clock: Arc<dyn Clock>,
+    admin: AdminThread,
+    observer: Observer,
+    addresses: Addresses,
+    refreshes: TaskGroup,
+    insecure_dev: bool,
+    data_dir: DataDir,
+}
+
+/// Where a daemon listens: what `--ready-file` holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Addresses {
+    /// Gateways over TCP.
+    pub tcp: SocketAddr,
+    /// Gateways over UDP.
+    pub udp: SocketAddr,
+    /// Operators.
+    pub admin: SocketAddr,
+}
+
+/// How a daemon ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Every session ended within the drain deadline, and everything accepted is stored.
+    Clean,
+    /// Some sessions were cut off at the drain deadline. Nothing that was acknowledged is lost.
+    CutOff,
+}
+
+/// Why a daemon did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// The embedded store.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// A question to it at start.
+    #[error(transparent)]
+    Question(#[from] StoreError),
+    /// A listener.
+    #[error(transparent)]
+    Listen(#[from] BindError),
+    /// The operators' address.
+    #[error("cannot listen on http://{address} for operators: {source}")]
+    Admin {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// A thread, a runtime or random numbers.
+    #[error("the system does not give what a daemon needs: {0}")]
+    System(#[from] io::Error),
+}
+
+impl Daemon {
+    /// Opens the store, binds every address, and starts the writer.
+    ///
+    /// # Errors
+    /// The first thing that cannot be had, in one line.
+    pub fn build(config: &Config) -> Result<Self, StartError> {
+        let data_dir = DataDir::hold(config.data_dir())?;
+        // The writer's opening brings the schema up to date, so it comes first.
+        let writer = SqliteWriter::open(data_dir.path())?;
+        let record: Arc<dyn SystemOfRecord> = Arc::new(SqliteReader::open(data_dir.path())?);
+        let runtime = Builder::new_multi_thread().thread_name("worker").enable_all().build()?;
+        let settings = config.listen();
+        let listeners = {
+            let _inside = runtime.enter();
+            Listeners::bind(&settings)?
+        };
+        let admin_failed = |source| StartError::Admin { address: config.admin(), source };
+        let admin = TcpListener::bind(config.admin()).map_err(admin_failed)?;
+        let (tcp, udp) = listeners.addresses();
+        let addresses = Addresses { tcp, udp, admin: admin.local_addr().map_err(admin_failed)? };
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+        let refreshes = TaskGroup::new("refreshes", CancellationToken::new());
+        let newest = runtime.block_on(record.newest_identity())?;
+        let (pipeline, writer) = Pipeline::start(
+            &config.pipeline(),
+            record,
+            Box::new(writer),
+            Arc::clone(&clock),
+            secret()?,
+            refreshes.clone(),
+        )?;
+        if let Some(newest) = newest {
+            // The window starts empty: what lies within a minute of what is stored is asked about.
+            pipeline.unknown_before(newest.plus_micros(SPACING_US));
+        }
+        let observer = Observer::new(
+            Arc::clone(&pipeline),
+            Arc::clone(listeners.counters()),
+            Arc::clone(writer.health()),
+        );
+        let admin = AdminThread::serve(admin, observer.clone())?;
+        data_dir.announce(&Holder { pid: std::process::id(), tcp, udp, admin: addresses.admin })?;
+        Ok(Self {
+            runtime,
+            listeners,
+            settings,
+            pipeline,
+            writer,
+            clock,
+            admin,
+            observer,
+            addresses,
+            refreshes,
+            insecure_dev: config.insecure_dev(),
+            data_dir,
+        })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// Reads the ledger, also while the daemon runs elsewhere.
+    pub fn ledger_reader(&self) -> impl Fn() -> Ledger + Send + Sync + 'static {
+        let observer = self.observer.clone();
+        move || observer.ledger()
+    }
+
+    /// Serves gateways until `stop`, then says goodbye to them, stores what was accepted, and ends.
+    #[must_use]
+    pub fn run(self, stop: &CancellationToken) -> Exit {
+        let Addresses { tcp, udp, admin } = self.addresses;
+        tracing::info!(%tcp, %udp, %admin, data_dir = %self.data_dir.path().display(), "beacond serves");
+        if self.insecure_dev {
+            tracing::warn!("--insecure-dev: any gateway is taken and may report every store");
+        }
+        let drained = self.runtime.block_on(async {
+            let serving =
+                self.listeners.serve(&self.settings, Arc::clone(&self.pipeline), Arc::clone(&self.clock));
+            stop.cancelled().await;
+            tracing::info!("stopping: goodbye to every gateway");
+            let drained = serving.stop().await;
+            self.refreshes.join(self.settings.write_timeout).await;
+            drained
+        });
+        self.pipeline.close();
+        self.writer.join();
+        // Cut off are only sessions that hear nothing any more; all that was accepted has been settled above.
+        self.runtime.shutdown_background();
+        self.admin.stop();
+        tracing::info!(drained, "beacond has stopped");
+        if drained { Exit::Clean } else { Exit::CutOff }
+    }
+}
+
+/// What keys the hash of customer ids in memory: nobody outside can make two ids meet.
+fn secret() -> io::Result<[u8; 16]> {
+    let mut secret = [0; 16];
+    getrandom::fill(&mut secret).map_err(|error| io::Error::other(error.to_string()))?;
+    Ok(secret)
+}

@@ -1,0 +1,172 @@
+//! The data directory: made if missing, held by one daemon at a time.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// The file whose lock is the hold on the directory; it says who holds it and where that daemon can be asked.
+const LOCK_FILE: &str = "beacond.lock";
+
+/// A data directory held by this process. The hold ends with the process, however it ends.
+#[derive(Debug)]
+pub struct DataDir {
+    path: PathBuf,
+    lock: File,
+}
+
+/// Who holds a data directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// Process id of the daemon.
+    pub pid: u32,
+    /// Its TCP listener.
+    pub tcp: SocketAddr,
+    /// Its UDP listener.
+    pub udp: SocketAddr,
+    /// Where operators ask.
+    pub admin: SocketAddr,
+}
+
+/// Why a data directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DataDirError {
+    /// It cannot be made, or not written to.
+    #[error("the data directory {path} cannot be used: {source}")]
+    Unusable {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another daemon holds it.
+    #[error("the data directory {path} is in use by the daemon with pid {pid}")]
+    InUse {
+        /// Its path.
+        path: PathBuf,
+        /// Process id of the holder.
+        pid: String,
+    },
+}
+
+impl DataDir {
+    /// Makes the directory if it is missing, and takes hold of it.
+    ///
+    /// # Errors
+    /// When it cannot be written to, or another daemon holds it.
+    pub fn hold(path: &Path) -> Result<Self, DataDirError> {
+        let unusable = |source| DataDirError::Unusable { path: path.to_owned(), source };
+        std::fs::create_dir_all(path).map_err(unusable)?;
+        let mut lock = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path.join(LOCK_FILE))
+            .map_err(unusable)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let pid = holder_of(&mut lock).map_or_else(|| "unknown".to_owned(), |pid| pid.to_string());
+                return Err(DataDirError::InUse { path: path.to_owned(), pid });
+            }
+            Err(TryLockError::Error(source)) => return Err(unusable(source)),
+        }
+        let held = Self { path: path.to_owned(), lock };
+        held.write(&format!("{{\"pid\":{}}}\n", std::process::id())).map_err(unusable)?;
+        Ok(held)
+    }
+
+    /// Its path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Says where this daemon can be asked.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn announce(&self, holder: &Holder) -> io::Result<()> {
+        let text = serde_json::to_string(holder).map_err(io::Error::other)?;
+        self.write(&format!("{text}\n"))
+    }
+
+    fn write(&self, text: &str) -> io::Result<()> {
+        let mut file = &self.lock;
+        file.set_len(0)?;
+        file.rewind()?;
+        file.write_all(text.as_bytes())
+    }
+}
+
+/// The daemon that holds a data directory now, if one does.
+///
+/// # Errors
+/// When the lock file is there and cannot be read.
+pub fn holder(path: &Path) -> io::Result<Option<Holder>> {
+    let mut lock = match File::open(path.join(LOCK_FILE)) {
+        Ok(lock) => lock,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    match lock.try_lock_shared() {
+        // Nobody holds it: what it says is of a daemon that is gone.
+        Ok(()) => Ok(None),
+        Err(TryLockError::WouldBlock) => {
+            let mut text = String::new();
+            lock.read_to_string(&mut text)?;
+            Ok(serde_json::from_str(&text).ok())
+        }
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+fn holder_of(lock: &mut File) -> Option<u32> {
+    #[derive(Deserialize)]
+    struct Pid {
+        pid: u32,
+    }
+    let mut text = String::new();
+    lock.read_to_string(&mut text).ok()?;
+    serde_json::from_str::<Pid>(&text).ok().map(|holder| holder.pid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_hold_names_the_first_holders_pid() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = DataDir::hold(directory.path()).unwrap();
+        let refused = DataDir::hold(directory.path()).unwrap_err().to_string();
+        assert!(refused.contains(&format!("pid {}", std::process::id())), "{refused}");
+        drop(first);
+        assert!(DataDir::hold(directory.path()).is_ok());
+    }
+
+    #[test]
+    fn the_holder_can_be_found_while_it_holds() {
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(holder(directory.path()).unwrap(), None);
+        let held = DataDir::hold(directory.path()).unwrap();
+        let address = "127.0.0.1:1".parse().unwrap();
+        let announced = Holder { pid: 7, tcp: address, udp: address, admin: address };
+        held.announce(&announced).unwrap();
+        assert_eq!(holder(directory.path()).unwrap(), Some(announced));
+        drop(held);
+        assert_eq!(holder(directory.path()).unwrap(), None, "what a dead daemon left says nothing");
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let refused = DataDir::hold(&file.join("below")).unwrap_err().to_string();
+        assert!(refused.contains("file/below"), "{refused}");
+    }
+}
