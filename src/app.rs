@@ -1,5 +1,7 @@
 //! The composition root: builds every part of the daemon, runs them, and stops them in order.
 
+mod report;
+
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -8,12 +10,14 @@ use serde::Serialize;
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::CancellationToken;
 
+use self::report::Observer;
+pub use self::report::Report;
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::data_dir::{DataDir, DataDirError, Holder};
 use crate::domain::window::SPACING_US;
 use crate::listen::{BindError, ListenSettings, Listeners};
-use crate::ops::{AdminThread, Observer};
+use crate::ops::AdminThread;
 use crate::pipeline::{Ledger, Pipeline, WriterThread};
 use crate::ports::{Clock, StoreError, SystemOfRecord};
 use crate::stores::sqlite::{OpenError, SqliteReader, SqliteWriter};
@@ -124,7 +128,8 @@ impl Daemon {
             Arc::clone(listeners.counters()),
             Arc::clone(writer.health()),
         );
-        let admin = AdminThread::serve(admin, observer.clone())?;
+        let observed = observer.clone();
+        let admin = AdminThread::serve(admin, move || observed.report())?;
         data_dir.announce(&Holder { pid: std::process::id(), tcp, udp, admin: addresses.admin })?;
         Ok(Self {
             runtime,

@@ -8,9 +8,9 @@ use serde::Serialize;
 use ureq::Agent;
 
 use super::{Common, Failure, exit};
+use crate::app::Report;
 use crate::data_dir;
 use crate::domain::outcome::Outcome;
-use crate::ops::Report;
 
 /// How long the daemon may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);

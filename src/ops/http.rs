@@ -4,13 +4,11 @@ use std::io;
 use std::net::TcpListener;
 use std::thread::JoinHandle;
 
-use axum::extract::State;
 use axum::routing::get;
 use axum::{Json, Router};
+use serde::Serialize;
 use tokio::runtime::Builder;
 use tokio_util::sync::CancellationToken;
-
-use super::report::{Observer, Report};
 
 /// The thread that answers operators.
 #[derive(Debug)]
@@ -20,11 +18,17 @@ pub struct AdminThread {
 }
 
 impl AdminThread {
-    /// Serves `GET /api/v1/ledger` and `GET /live` on a bound socket.
+    /// Serves `GET /api/v1/ledger`, read by `report` for each request, and `GET /live` on a bound socket.
     ///
     /// # Errors
     /// When the thread or its runtime cannot be started.
-    pub fn serve(listener: TcpListener, observer: Observer) -> io::Result<Self> {
+    pub fn serve<R>(
+        listener: TcpListener,
+        report: impl Fn() -> R + Clone + Send + Sync + 'static,
+    ) -> io::Result<Self>
+    where
+        R: Serialize + 'static,
+    {
         listener.set_nonblocking(true)?;
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let stop = CancellationToken::new();
@@ -32,7 +36,7 @@ impl AdminThread {
         let thread = std::thread::Builder::new().name("admin".into()).spawn(move || {
             let served = runtime.block_on(async {
                 let listener = tokio::net::TcpListener::from_std(listener)?;
-                let serving = axum::serve(listener, routes(observer));
+                let serving = axum::serve(listener, routes(report));
                 stopped.run_until_cancelled(async { serving.await }).await.unwrap_or(Ok(()))
             });
             if let Err(error) = served {
@@ -51,13 +55,11 @@ impl AdminThread {
     }
 }
 
-fn routes(observer: Observer) -> Router {
+fn routes<R>(report: impl Fn() -> R + Clone + Send + Sync + 'static) -> Router
+where
+    R: Serialize + 'static,
+{
     Router::new()
-        .route("/live", get(|| async { "live\n" }))
-        .route("/api/v1/ledger", get(report))
-        .with_state(observer)
-}
-
-async fn report(State(observer): State<Observer>) -> Json<Report> {
-    Json(observer.report())
+        .route("/live", get(async || "live\n"))
+        .route("/api/v1/ledger", get(async move || Json(report())))
 }

@@ -46,7 +46,7 @@ const fn part(
     Part { name, uses, uses_front_of }
 }
 
-const PARTS: [Part; 7] = [
+const PARTS: [Part; 9] = [
     part("domain", &[], &[]),
     part("ports", &["domain"], &[]),
     part("journal", &["domain"], &[]),
@@ -54,6 +54,8 @@ const PARTS: [Part; 7] = [
     part("stores", &["domain", "ports", "tasks"], &[]),
     part("listen", &["domain", "ports", "tasks"], &["pipeline"]),
     part("ops", &["domain", "ports", "tasks"], &["pipeline"]),
+    part("clock", &["domain", "ports"], &[]),
+    part("data_dir", &[], &[]),
 ];
 
 /// What puts the parts together; it may use them all.

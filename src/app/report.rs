@@ -64,7 +64,7 @@ pub struct DirectoryReport {
 
 /// Reads a running daemon.
 #[derive(Debug, Clone)]
-pub struct Observer {
+pub(super) struct Observer {
     started_at: Instant,
     pipeline: Arc<Pipeline>,
     listeners: Arc<ListenCounters>,
@@ -74,19 +74,23 @@ pub struct Observer {
 impl Observer {
     /// An observer of these parts, started now.
     #[must_use]
-    pub fn new(pipeline: Arc<Pipeline>, listeners: Arc<ListenCounters>, writer: Arc<WriterHealth>) -> Self {
+    pub(super) fn new(
+        pipeline: Arc<Pipeline>,
+        listeners: Arc<ListenCounters>,
+        writer: Arc<WriterHealth>,
+    ) -> Self {
         Self { started_at: Instant::now(), pipeline, listeners, writer }
     }
 
     /// The ledger alone.
     #[must_use]
-    pub fn ledger(&self) -> Ledger {
+    pub(super) fn ledger(&self) -> Ledger {
         self.pipeline.ledger()
     }
 
     /// Reads everything; the ledger is one snapshot, the rest is read beside it.
     #[must_use]
-    pub fn report(&self) -> Report {
+    pub(super) fn report(&self) -> Report {
         let ledger = self.pipeline.ledger();
         let (batches, rows) = self.writer.committed();
         let (undone_batches, undone_rows) = self.writer.undone();
