@@ -1,0 +1,75 @@
+//! How a command ends: what the shell is told, and what people are.
+
+use std::process::ExitCode;
+
+use beacon_protocol::client::ClientError;
+
+use crate::tracks::TracksError;
+
+/// How a command that could do its work ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// As it should.
+    Good,
+    /// Something was never acknowledged, or not as it should be.
+    Bad,
+    /// Somebody pressed Ctrl-C.
+    Interrupted,
+}
+
+/// Why a command could not do its work.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The arguments do not fit together.
+    #[error("{0}")]
+    Usage(String),
+    /// The tracks cannot be read or sent.
+    #[error("{file}: {source}")]
+    Tracks { file: String, source: TracksError },
+    /// The tracks' file cannot be read, or their times not be shifted.
+    #[error("{file}: {reason}")]
+    File { file: String, reason: String },
+    /// There is no daemon, or it does not want to.
+    #[error("target {target}: {source}")]
+    Unavailable { target: String, source: ClientError },
+    /// The target's name has no address.
+    #[error("target {target}: {reason}")]
+    NoAddress { target: String, reason: String },
+    /// Anything else.
+    #[error("{0:#}")]
+    Other(#[from] anyhow::Error),
+}
+
+impl Ending {
+    const fn code(self) -> u8 {
+        match self {
+            Self::Good => 0,
+            Self::Bad => 1,
+            // What a shell makes of SIGINT.
+            Self::Interrupted => 130,
+        }
+    }
+}
+
+impl Failure {
+    /// The code, after BSD's sysexits.
+    const fn code(&self) -> u8 {
+        match self {
+            Self::Other(_) => 1,
+            Self::Usage(_) => 64,
+            Self::Tracks { .. } | Self::File { .. } => 65,
+            Self::Unavailable { .. } | Self::NoAddress { .. } => 69,
+        }
+    }
+}
+
+/// Tells people of a failure, and makes the exit code.
+pub(crate) fn exit_code(result: Result<Ending, Failure>) -> ExitCode {
+    ExitCode::from(match result {
+        Ok(ending) => ending.code(),
+        Err(failure) => {
+            eprintln!("loadtest: {failure}");
+            failure.code()
+        }
+    })
+}
