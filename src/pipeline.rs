@@ -9,6 +9,7 @@ mod admit;
 mod answer;
 mod batch;
 mod core;
+mod decide;
 mod directory;
 mod judge;
 mod ledger;

@@ -66,25 +66,34 @@ pub struct Block {
 }
 
 impl Block {
-    /// Rows it makes: the measure of queues and batches.
+    /// Rows it makes: the measure of batches.
     #[must_use]
     pub fn rows(&self) -> usize {
         self.identities.len() + self.preferences.len()
     }
 
+    /// Places it takes in a queue: one an identity, and more for preferences, whose size is their sender's choice.
+    #[must_use]
+    pub fn places(&self) -> usize {
+        let of_preferences = self.preferences.iter().map(|change| 1 + pairs_bytes(change) / PLACE_BYTES);
+        self.identities.len() + of_preferences.sum::<usize>()
+    }
+
     /// Bytes it takes in memory, about.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let preferences: usize = self
-            .preferences
-            .iter()
-            .flat_map(|change| &change.pairs)
-            .map(|(key, value)| key.len() + value.len() + 2 * size_of::<String>())
-            .sum();
+        let preferences: usize = self.preferences.iter().map(pairs_bytes).sum();
         self.identities.len() * size_of::<CustomerIdentity>()
             + self.preferences.len() * size_of::<PreferenceChange>()
             + preferences
     }
+}
+
+/// Bytes of preferences that take a place of their own in a queue: about an identity's.
+const PLACE_BYTES: usize = 128;
+
+fn pairs_bytes(change: &PreferenceChange) -> usize {
+    change.pairs.iter().map(|(key, value)| key.len() + value.len() + 2 * size_of::<String>()).sum()
 }
 
 /// Writes batches into a store. Owned by one thread, which may block in it.
@@ -125,17 +134,6 @@ pub enum StoreError {
         /// Which rule it breaks.
         reason: String,
     },
-}
-
-impl StoreError {
-    /// Its name in metrics.
-    #[must_use]
-    pub const fn label(&self) -> &'static str {
-        match self {
-            Self::Unavailable { .. } => "unavailable",
-            Self::BadRow { .. } => "bad_row",
-        }
-    }
 }
 
 /// Why a batch was not written.

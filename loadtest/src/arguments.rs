@@ -23,7 +23,15 @@ pub(crate) enum Command {
     Demo(DemoArguments),
 }
 
+const REPLAY_EXIT_CODES: &str = "\
+Exit codes: 0 all acknowledged, 1 something never was, 64 wrong arguments,
+65 tracks that cannot be sent, 69 no daemon or refused by it, 130 interrupted";
+
+const DEMO_EXIT_CODES: &str = "\
+Exit codes: 0 every check holds, 1 one does not, 64 wrong arguments, 130 interrupted";
+
 #[derive(Debug, Args)]
+#[command(after_help = REPLAY_EXIT_CODES)]
 pub(crate) struct ReplayArguments {
     /// CSV with the columns detected_at_unix_us, customer_id, beacon_uuid, major, minor, rssi_dbm; more are ignored.
     /// What it says is sent, valid or not; what the wire cannot carry is an error, and then nothing is sent.
@@ -68,6 +76,7 @@ pub(crate) struct ReplayArguments {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = DEMO_EXIT_CODES)]
 pub(crate) struct DemoArguments {
     /// Seconds of traffic.
     #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=600))]

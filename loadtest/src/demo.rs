@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use beacon_protocol::client::ClientError;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -69,27 +69,22 @@ pub(crate) fn run(arguments: &DemoArguments, out: &mut impl Write) -> Result<End
     let findings = evidence.findings();
     page::print(out, &evidence, &findings, &database).context("cannot print")?;
     let broken = findings.iter().filter(|finding| !finding.holds).count();
-    let took = started_at.elapsed().as_secs_f64();
-    let verdict = match (told.interrupted, broken) {
-        (true, _) => {
-            format!("INTERRUPTED after {took:.1} s, {broken} of {} checks do not hold", findings.len())
-        }
-        (false, 0) => format!("PASS: all {} checks hold ({took:.1} s)", findings.len()),
-        (false, _) => format!("FAIL: {broken} of {} checks do not hold ({took:.1} s)", findings.len()),
+    let (word, ending) = match (told.interrupted, broken) {
+        (true, _) => ("INTERRUPTED", Ending::Interrupted),
+        (false, 0) => ("PASS", Ending::Good),
+        (false, _) => ("FAIL", Ending::Bad),
     };
-    writeln!(out, "\n{verdict}").context("cannot print")?;
+    let (checks, took) = (findings.len(), started_at.elapsed().as_secs_f64());
+    writeln!(out, "\n{word}: {} of {checks} checks hold, after {took:.1} s", checks - broken)
+        .context("cannot print")?;
     if let (Some(trouble), true) = (traffic.recorder.last_trouble(), broken > 0) {
         eprintln!("loadtest: last trouble: {trouble}");
     }
-    Ok(match (told.interrupted, broken) {
-        (true, _) => Ending::Interrupted,
-        (false, 0) => Ending::Good,
-        (false, _) => Ending::Bad,
-    })
+    Ok(ending)
 }
 
 /// The directory asked for, made if it is missing, or a new temporary one, which stays.
-fn data_dir(asked: Option<&Path>) -> anyhow::Result<PathBuf> {
+fn data_dir(asked: Option<&Path>) -> Result<PathBuf, Failure> {
     let Some(path) = asked else {
         let temporary = tempfile::Builder::new().prefix("beacond-demo-").tempdir();
         return Ok(temporary.context("cannot make a temporary directory")?.keep());
@@ -97,7 +92,8 @@ fn data_dir(asked: Option<&Path>) -> anyhow::Result<PathBuf> {
     let cannot = || format!("cannot use {}", path.display());
     std::fs::create_dir_all(path).with_context(cannot)?;
     if path.read_dir().with_context(cannot)?.next().is_some() {
-        bail!("{} is not empty: the demo checks everything it finds in its store", path.display());
+        let reason = "is not empty, and the demo checks everything it finds in its store";
+        return Err(Failure::Usage(format!("--data-dir {} {reason}", path.display())));
     }
     Ok(path.to_owned())
 }

@@ -30,7 +30,7 @@ pub(crate) fn percent(part: u64, whole: u64) -> String {
     if whole == 0 {
         return "-".to_owned();
     }
-    format!("{:.2} %", part as f64 / whole as f64 * 100.0)
+    format!("{:.2}%", part as f64 / whole as f64 * 100.0)
 }
 
 /// So many in a time, each second; none in no time.
@@ -66,7 +66,7 @@ mod tests {
         {
             assert_eq!(microseconds(us), text);
         }
-        assert_eq!(percent(1, 8), "12.50 %");
+        assert_eq!(percent(1, 8), "12.50%");
         assert_eq!(percent(0, 0), "-");
         assert_eq!(rate(3, 2.0), "2/s");
         assert_eq!(rate(3, 0.0), "0/s");

@@ -1,5 +1,10 @@
 //! Encode and decode of a batch of 64 sightings over 4 beacons, beside prost and serde_json on the same data.
-#![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark of generated data")]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a benchmark of generated data, read by people"
+)]
 
 use std::hint::black_box;
 
@@ -50,11 +55,7 @@ struct Sighting {
 }
 
 fn batch() -> Batch {
-    let beacon = |minor: u16| Beacon {
-        uuid: vec![0xA7; 16],
-        major: 100,
-        minor: u32::from(minor),
-    };
+    let beacon = |minor: u16| Beacon { uuid: vec![0xA7; 16], major: 100, minor: u32::from(minor) };
     let sighting = |index: i32| Sighting {
         beacon_index: u32::try_from(index).unwrap() % u32::from(BEACONS),
         rssi_dbm: -60 - index % 30,
@@ -63,12 +64,7 @@ fn batch() -> Batch {
     };
     let sightings = (0..i32::try_from(SIGHTINGS).unwrap()).map(sighting).collect();
     let beacons = (0..BEACONS).map(beacon).collect();
-    Batch {
-        sequence: 77,
-        base_time_us: BASE_TIME_US,
-        beacons,
-        sightings,
-    }
+    Batch { sequence: 77, base_time_us: BASE_TIME_US, beacons, sightings }
 }
 
 fn beacons(batch: &Batch) -> Vec<BeaconRef> {
@@ -90,12 +86,7 @@ fn sightings(batch: &Batch) -> Vec<SightingRef<'_>> {
     };
     let with_id = |seen| {
         let (beacon_index, rssi_dbm, time_offset_us) = sighting(seen);
-        SightingRef {
-            beacon_index,
-            rssi_dbm,
-            time_offset_us,
-            customer_id: seen.customer_id.as_bytes(),
-        }
+        SightingRef { beacon_index, rssi_dbm, time_offset_us, customer_id: seen.customer_id.as_bytes() }
     };
     batch.sightings.iter().map(with_id).collect()
 }
@@ -110,12 +101,8 @@ fn encode_beacon(buffer: &mut [u8], beacons: &[BeaconRef], sightings: &[Sighting
 
 /// What admission does with every format: looks at each field of each sighting.
 fn decode_beacon(frame: &[u8]) -> i64 {
-    let Deframed::Frame { frame, .. } = deframe(frame, MAX_FRAME_BYTES).unwrap() else {
-        unreachable!()
-    };
-    let Message::Sightings(batch) = Message::decode(frame).unwrap() else {
-        unreachable!()
-    };
+    let Deframed::Frame { frame, .. } = deframe(frame, MAX_FRAME_BYTES).unwrap() else { unreachable!() };
+    let Message::Sightings(batch) = Message::decode(frame).unwrap() else { unreachable!() };
     let mut sum = 0_i64;
     for sighting in batch.sightings() {
         let detected_at_us = batch.base.resolve(0, sighting.time_offset_us);
@@ -151,12 +138,7 @@ fn benchmarks(criterion: &mut Criterion) {
     let protobuf = batch.encode_to_vec();
     let json = serde_json::to_vec(&batch).unwrap();
     assert_eq!(decode_beacon(&frame), read_batch(&batch));
-    println!(
-        "bytes a batch: beacon {}, prost {}, serde_json {}",
-        frame.len(),
-        protobuf.len(),
-        json.len()
-    );
+    println!("bytes a batch: beacon {}, prost {}, serde_json {}", frame.len(), protobuf.len(), json.len());
 
     let mut group = criterion.benchmark_group("encode_64");
     group.throughput(Throughput::Elements(SIGHTINGS));

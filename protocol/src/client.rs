@@ -35,6 +35,7 @@ mod handshake;
 mod link;
 mod liveness;
 mod outbox;
+mod pending;
 mod reaction;
 mod rtt;
 mod session;

@@ -170,3 +170,75 @@ pub(crate) fn reseal_frame(frame: &mut [u8]) -> Result<(), EncodeError> {
     checksum.copy_from_slice(&crc32c(&[checked, body]).to_be_bytes());
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ping::Ping;
+
+    const HEADER: [u8; HEADER_BYTES] = [0xBE, 0xAC, 1, 0x86, 0, 0, 0, 16, 0, 0, 0, 0];
+
+    /// The header with some bytes changed, cut to a length.
+    fn changed(changes: &[(usize, u8)], length: usize) -> Vec<u8> {
+        let mut bytes = HEADER.to_vec();
+        for &(place, byte) in changes {
+            bytes[place] = byte;
+        }
+        bytes.truncate(length);
+        bytes
+    }
+
+    fn refused(bytes: &[u8]) -> &'static str {
+        deframe(bytes, MAX_FRAME_BYTES).unwrap_err().label()
+    }
+
+    #[test]
+    fn each_field_of_the_header_is_refused_as_soon_as_it_is_there() {
+        assert_eq!(refused(&changed(&[(1, 0xAD)], 2)), "bad_magic");
+        assert_eq!(refused(&changed(&[(2, 2)], 3)), "unsupported_version");
+        assert_eq!(refused(&changed(&[(5, 1)], 8)), "oversize");
+        for length in 0..HEADER_BYTES {
+            assert_eq!(
+                deframe(&HEADER[..length], MAX_FRAME_BYTES),
+                Ok(Deframed::Need(HEADER_BYTES)),
+                "{length}"
+            );
+        }
+        assert_eq!(deframe(&HEADER, MAX_FRAME_BYTES), Ok(Deframed::Need(28)));
+    }
+
+    #[test]
+    fn faults_are_refused_in_the_order_of_the_header() {
+        let everything = [(0, 0), (2, 9), (3, 0xFF), (4, 0xFF)];
+        assert_eq!(refused(&changed(&everything, 12)), "bad_magic");
+        assert_eq!(refused(&changed(&everything[1..], 12)), "unsupported_version");
+        assert_eq!(refused(&changed(&everything[2..], 12)), "oversize");
+        let whole = [changed(&[(3, 0xFF)], 12), vec![0; 16]].concat();
+        assert_eq!(refused(&whole), "bad_checksum");
+    }
+
+    #[test]
+    fn the_limit_counts_the_header_and_is_never_above_the_format() {
+        let oversize = |limit| DecodeError::Oversize { length: 28, limit };
+        assert_eq!(deframe(&HEADER, 28), Ok(Deframed::Need(28)));
+        assert_eq!(deframe(&HEADER, 27), Err(oversize(27)));
+        let largest = changed(&[(5, 0), (6, 0xFF), (7, 0xF4)], 12);
+        assert_eq!(deframe(&largest, usize::MAX), Ok(Deframed::Need(MAX_FRAME_BYTES)));
+        let longer = changed(&[(5, 0), (6, 0xFF), (7, 0xF5)], 12);
+        let error = DecodeError::Oversize { length: MAX_FRAME_BYTES + 1, limit: MAX_FRAME_BYTES };
+        assert_eq!(deframe(&longer, usize::MAX), Err(error));
+    }
+
+    #[test]
+    fn frames_follow_each_other_and_only_a_datagram_ends_with_one() {
+        let mut stream = [0; 56];
+        let first = Ping { token: 1, time_us: 0 }.encode(&mut stream).unwrap();
+        Ping { token: 2, time_us: 0 }.encode(&mut stream[first..]).unwrap();
+        let Ok(Deframed::Frame { frame, consumed }) = deframe(&stream, MAX_FRAME_BYTES) else {
+            panic!("no frame")
+        };
+        assert_eq!((frame.body()[7], consumed), (1, 28));
+        assert_eq!(deframe_whole(&stream, 100), Err(DecodeError::TrailingData { offset: 28, extra: 28 }));
+        assert!(deframe_whole(&stream[..28], 100).is_ok());
+    }
+}

@@ -1,4 +1,10 @@
 //! Properties of the codec: whatever arrives, however it is split, nothing panics and nothing is lost.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests: what is unexpected should stop right there"
+)]
 
 use beacon_protocol::{
     Ack, AckEncoder, AckLevel, BeaconRef, DatagramHeader, DecodeError, Deframed, EncodeError, Exception,
@@ -12,45 +18,16 @@ use proptest::prelude::*;
 /// A message that owns its parts.
 #[derive(Debug, Clone)]
 enum Owned {
-    Hello {
-        level: u8,
-        epoch: u64,
-        first: u64,
-        random: [u8; 32],
-        id: String,
-        auth: Vec<u8>,
-    },
+    Hello { level: u8, epoch: u64, first: u64, random: [u8; 32], id: String, auth: Vec<u8> },
     Welcome(Box<Welcome>),
-    Sightings {
-        sequence: u64,
-        base: TimeBase,
-        beacons: Vec<BeaconRef>,
-        sightings: Vec<OwnedSighting>,
-    },
-    Ack {
-        cumulative: u64,
-        received: u64,
-        records: Vec<OwnedRecord>,
-    },
-    Refusal {
-        sequence: u64,
-        code: u16,
-        retry_after_ms: u32,
-        text: String,
-    },
+    Sightings { sequence: u64, base: TimeBase, beacons: Vec<BeaconRef>, sightings: Vec<OwnedSighting> },
+    Ack { cumulative: u64, received: u64, records: Vec<OwnedRecord> },
+    Refusal { sequence: u64, code: u16, retry_after_ms: u32, text: String },
     Ping(Ping),
     Pong(Pong),
     Goodbye(Goodbye),
-    Preferences {
-        sequence: u64,
-        base: TimeBase,
-        customer_id: Vec<u8>,
-        pairs: Vec<(Vec<u8>, Vec<u8>)>,
-    },
-    Status {
-        numbers: (u64, i64, u32, u64, u64),
-        firmware: String,
-    },
+    Preferences { sequence: u64, base: TimeBase, customer_id: Vec<u8>, pairs: Vec<(Vec<u8>, Vec<u8>)> },
+    Status { numbers: (u64, i64, u32, u64, u64), firmware: String },
 }
 
 type OwnedSighting = (u8, i8, i32, Vec<u8>);
@@ -61,23 +38,14 @@ impl Owned {
         match self {
             Self::Hello { .. } => self.hello().encode(buffer),
             Self::Welcome(welcome) => welcome.encode(buffer),
-            Self::Sightings {
-                sequence,
-                base,
-                beacons,
-                sightings,
-            } => {
+            Self::Sightings { sequence, base, beacons, sightings } => {
                 let mut encoder = SightingsEncoder::new(buffer, *sequence, *base, beacons)?;
                 for sighting in sightings {
                     encoder.push(&sighting_ref(sighting, beacons.len()))?;
                 }
                 encoder.finish()
             }
-            Self::Ack {
-                cumulative,
-                received,
-                records,
-            } => {
+            Self::Ack { cumulative, received, records } => {
                 let mut encoder = AckEncoder::new(buffer, *cumulative, *received)?;
                 for record in records {
                     encoder.push(&record_ref(record))?;
@@ -88,12 +56,7 @@ impl Owned {
             Self::Ping(ping) => ping.encode(buffer),
             Self::Pong(pong) => pong.encode(buffer),
             Self::Goodbye(goodbye) => goodbye.encode(buffer),
-            Self::Preferences {
-                sequence,
-                base,
-                customer_id,
-                pairs,
-            } => {
+            Self::Preferences { sequence, base, customer_id, pairs } => {
                 let mut encoder = PreferencesEncoder::new(buffer, *sequence, *base, customer_id)?;
                 for (key, value) in pairs {
                     encoder.push(key, value)?;
@@ -105,17 +68,7 @@ impl Owned {
     }
 
     fn hello(&self) -> Hello<'_> {
-        let Self::Hello {
-            level,
-            epoch,
-            first,
-            random,
-            id,
-            auth,
-        } = self
-        else {
-            panic!("{self:?}")
-        };
+        let Self::Hello { level, epoch, first, random, id, auth } = self else { panic!("{self:?}") };
         Hello {
             min_version: 1,
             max_version: 1,
@@ -130,28 +83,13 @@ impl Owned {
     }
 
     fn refusal(&self) -> Refusal<'_> {
-        let Self::Refusal {
-            sequence,
-            code,
-            retry_after_ms,
-            text,
-        } = self
-        else {
-            panic!("{self:?}")
-        };
+        let Self::Refusal { sequence, code, retry_after_ms, text } = self else { panic!("{self:?}") };
         let code = RefusalCode::from_number(*code);
-        Refusal {
-            sequence: *sequence,
-            code,
-            retry_after_ms: *retry_after_ms,
-            text,
-        }
+        Refusal { sequence: *sequence, code, retry_after_ms: *retry_after_ms, text }
     }
 
     fn status(&self) -> GatewayStatus<'_> {
-        let Self::Status { numbers, firmware } = self else {
-            panic!("{self:?}")
-        };
+        let Self::Status { numbers, firmware } = self else { panic!("{self:?}") };
         let (uptime_ms, gateway_time_us, queued_frames, dropped_sightings, resent_frames) = *numbers;
         GatewayStatus {
             uptime_ms,
@@ -165,47 +103,20 @@ impl Owned {
 
     fn assert_equals(&self, message: Message<'_>) {
         match (self, message) {
-            (
-                Self::Sightings {
-                    sequence,
-                    base,
-                    beacons,
-                    sightings,
-                },
-                Message::Sightings(batch),
-            ) => {
+            (Self::Sightings { sequence, base, beacons, sightings }, Message::Sightings(batch)) => {
                 assert_eq!((batch.sequence, batch.base), (*sequence, *base));
                 assert!(batch.beacons().eq(beacons.iter().copied()));
-                let sent = sightings
-                    .iter()
-                    .map(|sighting| sighting_ref(sighting, beacons.len()));
+                let sent = sightings.iter().map(|sighting| sighting_ref(sighting, beacons.len()));
                 assert!(batch.sightings().eq(sent));
             }
-            (
-                Self::Ack {
-                    cumulative,
-                    received,
-                    records,
-                },
-                Message::Ack(ack),
-            ) => {
+            (Self::Ack { cumulative, received, records }, Message::Ack(ack)) => {
                 assert_eq!((ack.cumulative, ack.received), (*cumulative, *received));
                 assert_records(&ack, records);
             }
-            (
-                Self::Preferences {
-                    sequence,
-                    base,
-                    customer_id,
-                    pairs,
-                },
-                Message::Preferences(found),
-            ) => {
+            (Self::Preferences { sequence, base, customer_id, pairs }, Message::Preferences(found)) => {
                 assert_eq!((found.sequence, found.updated_at), (*sequence, *base));
                 assert_eq!(found.customer_id, customer_id);
-                let sent = pairs
-                    .iter()
-                    .map(|(key, value)| (key.as_slice(), value.as_slice()));
+                let sent = pairs.iter().map(|(key, value)| (key.as_slice(), value.as_slice()));
                 assert!(found.pairs().map(|pair| (pair.key, pair.value)).eq(sent));
             }
             (Self::Hello { .. }, found) => assert_eq!(found, Message::Hello(self.hello())),
@@ -222,42 +133,25 @@ impl Owned {
 
 fn sighting_ref((index, rssi_dbm, offset, id): &OwnedSighting, beacons: usize) -> SightingRef<'_> {
     let beacon_index = u8::try_from(usize::from(*index) % beacons).unwrap();
-    SightingRef {
-        beacon_index,
-        rssi_dbm: *rssi_dbm,
-        time_offset_us: *offset,
-        customer_id: id,
-    }
+    SightingRef { beacon_index, rssi_dbm: *rssi_dbm, time_offset_us: *offset, customer_id: id }
 }
 
 fn record_ref((sequence, status, dead_lettered, counts, exceptions): &OwnedRecord) -> ResultRecord<'_> {
     let status = RecordStatus::from_byte(*status).unwrap();
-    ResultRecord {
-        sequence: *sequence,
-        status,
-        dead_lettered: *dead_lettered,
-        counts: *counts,
-        exceptions,
-    }
+    ResultRecord { sequence: *sequence, status, dead_lettered: *dead_lettered, counts: *counts, exceptions }
 }
 
 fn assert_records(ack: &Ack<'_>, sent: &[OwnedRecord]) {
     assert_eq!(ack.records().count(), sent.len());
     for (found, sent) in ack.records().zip(sent.iter().map(record_ref)) {
         assert_eq!((found.sequence, found.status), (sent.sequence, sent.status));
-        assert_eq!(
-            (found.dead_lettered, found.counts),
-            (sent.dead_lettered, sent.counts)
-        );
+        assert_eq!((found.dead_lettered, found.counts), (sent.dead_lettered, sent.counts));
         assert!(found.exceptions().eq(sent.exceptions.iter().copied()));
     }
 }
 
 fn base() -> impl Strategy<Value = TimeBase> {
-    prop_oneof![
-        any::<i64>().prop_map(TimeBase::Utc),
-        (0..=i64::MAX).prop_map(TimeBase::Age)
-    ]
+    prop_oneof![any::<i64>().prop_map(TimeBase::Utc), (0..=i64::MAX).prop_map(TimeBase::Age)]
 }
 
 fn beacon() -> impl Strategy<Value = BeaconRef> {
@@ -266,11 +160,7 @@ fn beacon() -> impl Strategy<Value = BeaconRef> {
 
 fn exceptions() -> impl Strategy<Value = Vec<Exception>> {
     btree_map(any::<u16>(), (0..8_usize, any::<u8>()), 0..20).prop_map(|map| {
-        let listed = |(index, (code, detail))| Exception {
-            index,
-            code: OutcomeCode::ALL[code],
-            detail,
-        };
+        let listed = |(index, (code, detail))| Exception { index, code: OutcomeCode::ALL[code], detail };
         map.into_iter().map(listed).collect()
     })
 }
@@ -300,92 +190,35 @@ fn welcome() -> impl Strategy<Value = Welcome> {
 
 fn message() -> impl Strategy<Value = Owned> {
     let bytes = |most: usize| vec(any::<u8>(), 0..=most);
-    let hello = (
-        0..3_u8,
-        any::<u64>(),
-        1..=u64::MAX,
-        any::<[u8; 32]>(),
-        "[^\\p{Cc}]{1,16}",
-        bytes(512),
-    )
-        .prop_map(|(level, epoch, first, random, id, auth)| Owned::Hello {
-            level,
-            epoch,
-            first,
-            random,
-            id,
-            auth,
-        });
+    let hello =
+        (0..3_u8, any::<u64>(), 1..=u64::MAX, any::<[u8; 32]>(), "[^\\p{Cc}]{1,16}", bytes(512)).prop_map(
+            |(level, epoch, first, random, id, auth)| Owned::Hello { level, epoch, first, random, id, auth },
+        );
     let sighting = (any::<u8>(), any::<i8>(), any::<i32>(), bytes(255));
-    let sightings = (
-        1..=u64::MAX,
-        base(),
-        vec(beacon(), 1..=255),
-        vec(sighting, 1..100),
-    )
-        .prop_map(|(sequence, base, beacons, sightings)| Owned::Sightings {
-            sequence,
-            base,
-            beacons,
-            sightings,
-        });
-    let record = (
-        1..=u64::MAX,
-        0..5_u8,
-        any::<u16>(),
-        any::<[u16; OUTCOME_CODES]>(),
-        exceptions(),
+    let sightings = (1..=u64::MAX, base(), vec(beacon(), 1..=255), vec(sighting, 1..100)).prop_map(
+        |(sequence, base, beacons, sightings)| Owned::Sightings { sequence, base, beacons, sightings },
     );
-    let ack = (any::<u64>(), any::<u64>(), vec(record, 0..20)).prop_map(|(cumulative, received, records)| {
-        Owned::Ack {
-            cumulative,
-            received,
-            records,
-        }
-    });
+    let record = (1..=u64::MAX, 0..5_u8, any::<u16>(), any::<[u16; OUTCOME_CODES]>(), exceptions());
+    let ack = (any::<u64>(), any::<u64>(), vec(record, 0..20))
+        .prop_map(|(cumulative, received, records)| Owned::Ack { cumulative, received, records });
     let refusal = (any::<u64>(), 1..=u16::MAX, any::<u32>(), ".{0,60}").prop_map(
-        |(sequence, code, retry_after_ms, text)| Owned::Refusal {
-            sequence,
-            code,
-            retry_after_ms,
-            text,
-        },
+        |(sequence, code, retry_after_ms, text)| Owned::Refusal { sequence, code, retry_after_ms, text },
     );
     let ping = any::<(u64, i64)>().prop_map(|(token, time_us)| Owned::Ping(Ping { token, time_us }));
     let pong = any::<(u64, i64)>().prop_map(|(token, time_us)| Owned::Pong(Pong { token, time_us }));
     let goodbye = any::<(bool, u32)>().prop_map(|(draining, deadline_ms)| {
-        let reason = if draining {
-            GoodbyeReason::Draining
-        } else {
-            GoodbyeReason::Leaving
-        };
+        let reason = if draining { GoodbyeReason::Draining } else { GoodbyeReason::Leaving };
         Owned::Goodbye(Goodbye { reason, deadline_ms })
     });
     let pairs = vec((bytes(255), bytes(700)), 1..=64);
     let preferences =
         (1..=u64::MAX, base(), bytes(255), pairs).prop_map(|(sequence, base, customer_id, pairs)| {
-            Owned::Preferences {
-                sequence,
-                base,
-                customer_id,
-                pairs,
-            }
+            Owned::Preferences { sequence, base, customer_id, pairs }
         });
     let status = (any::<(u64, i64, u32, u64, u64)>(), ".{0,60}")
         .prop_map(|(numbers, firmware)| Owned::Status { numbers, firmware });
     let welcome = welcome().prop_map(|welcome| Owned::Welcome(Box::new(welcome)));
-    prop_oneof![
-        hello,
-        welcome,
-        sightings,
-        ack,
-        refusal,
-        ping,
-        pong,
-        goodbye,
-        preferences,
-        status
-    ]
+    prop_oneof![hello, welcome, sightings, ack, refusal, ping, pong, goodbye, preferences, status]
 }
 
 fn frame_of(message: &Owned) -> Vec<u8> {
@@ -417,11 +250,7 @@ fn read_to_the_end(bytes: &[u8]) {
     match Message::decode(frame) {
         Ok(Message::Sightings(batch)) => {
             assert_eq!(batch.sightings().count(), usize::from(batch.sighting_count()));
-            assert!(
-                batch
-                    .sightings()
-                    .all(|sighting| batch.beacon(sighting.beacon_index).is_some())
-            );
+            assert!(batch.sightings().all(|sighting| batch.beacon(sighting.beacon_index).is_some()));
             assert_eq!(
                 batch.identity_checksum() == frame.checksum(),
                 !batch.base.is_age() || { batch.base == TimeBase::Age(0) }
@@ -429,10 +258,7 @@ fn read_to_the_end(bytes: &[u8]) {
         }
         Ok(Message::Ack(ack)) => {
             assert_eq!(ack.records().count(), usize::from(ack.record_count()));
-            assert!(
-                ack.records()
-                    .all(|record| record.exceptions().count() == record.exception_count())
-            );
+            assert!(ack.records().all(|record| record.exceptions().count() == record.exception_count()));
         }
         Ok(Message::Preferences(preferences)) => {
             assert_eq!(preferences.pairs().count(), usize::from(preferences.pair_count()));

@@ -1,4 +1,10 @@
 //! The golden vectors, made by an implementation that shares no code with this one, checked both ways.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests: what is unexpected should stop right there"
+)]
 
 use std::path::Path;
 
@@ -30,14 +36,7 @@ fn hex(bytes: &[u8]) -> String {
 
 fn uuid(bytes: &[u8; 16]) -> String {
     let digits = hex(bytes);
-    [
-        &digits[..8],
-        &digits[8..12],
-        &digits[12..16],
-        &digits[16..20],
-        &digits[20..],
-    ]
-    .join("-")
+    [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]].join("-")
 }
 
 fn text<'v>(value: &'v Value, key: &str) -> &'v str {
@@ -50,24 +49,16 @@ fn number<T: TryFrom<i64>>(value: &Value, key: &str) -> T {
 }
 
 fn wide<T: std::str::FromStr>(value: &Value, key: &str) -> T {
-    text(value, key)
-        .parse()
-        .unwrap_or_else(|_| panic!("{key} in {value}"))
+    text(value, key).parse().unwrap_or_else(|_| panic!("{key} in {value}"))
 }
 
 fn list<'v>(value: &'v Value, key: &str) -> &'v [Value] {
-    value[key]
-        .as_array()
-        .unwrap_or_else(|| panic!("{key} in {value}"))
+    value[key].as_array().unwrap_or_else(|| panic!("{key} in {value}"))
 }
 
 fn base(value: &Value, key: &str) -> TimeBase {
     let base = wide(value, key);
-    if value["ages"].as_bool().unwrap() {
-        TimeBase::Age(base)
-    } else {
-        TimeBase::Utc(base)
-    }
+    if value["ages"].as_bool().unwrap() { TimeBase::Age(base) } else { TimeBase::Utc(base) }
 }
 
 fn base_json(base: TimeBase) -> (String, bool) {
@@ -207,27 +198,15 @@ fn encode(value: &Value, buffer: &mut [u8]) -> Option<Result<usize, EncodeError>
             text: text(value, "text"),
         }
         .encode(buffer),
-        "ping" => Ping {
-            token: wide(value, "token"),
-            time_us: wide(value, "time"),
-        }
-        .encode(buffer),
-        "pong" => Pong {
-            token: wide(value, "token"),
-            time_us: wide(value, "time"),
-        }
-        .encode(buffer),
+        "ping" => Ping { token: wide(value, "token"), time_us: wide(value, "time") }.encode(buffer),
+        "pong" => Pong { token: wide(value, "token"), time_us: wide(value, "time") }.encode(buffer),
         "goodbye" => {
             let reason = match number(value, "reason") {
                 1_u8 => GoodbyeReason::Draining,
                 2 => GoodbyeReason::Leaving,
                 other => panic!("reason {other}"),
             };
-            Goodbye {
-                reason,
-                deadline_ms: number(value, "deadline_ms"),
-            }
-            .encode(buffer)
+            Goodbye { reason, deadline_ms: number(value, "deadline_ms") }.encode(buffer)
         }
         "preferences" => encode_preferences(value, buffer),
         "gateway_status" => GatewayStatus {
@@ -246,19 +225,13 @@ fn encode(value: &Value, buffer: &mut [u8]) -> Option<Result<usize, EncodeError>
 
 fn encode_sightings(value: &Value, buffer: &mut [u8]) -> Result<usize, EncodeError> {
     let beacon = |beacon: &Value| BeaconRef {
-        uuid: from_hex(&text(beacon, "uuid").replace('-', "").into())
-            .try_into()
-            .unwrap(),
+        uuid: from_hex(&text(beacon, "uuid").replace('-', "").into()).try_into().unwrap(),
         major: number(beacon, "major"),
         minor: number(beacon, "minor"),
     };
     let beacons: Vec<_> = list(value, "beacons").iter().map(beacon).collect();
-    let mut encoder = SightingsEncoder::new(
-        buffer,
-        wide(value, "sequence"),
-        base(value, "base_time"),
-        &beacons,
-    )?;
+    let mut encoder =
+        SightingsEncoder::new(buffer, wide(value, "sequence"), base(value, "base_time"), &beacons)?;
     for seen in list(value, "sightings") {
         encoder.push(&SightingRef {
             beacon_index: number(seen, "beacon_index"),
@@ -321,11 +294,7 @@ fn check_valid(entry: &Value) {
     } else {
         deframe_whole(&bytes, MAX_FRAME_BYTES).unwrap_or_else(|error| panic!("{name}: {error}"))
     };
-    assert_eq!(
-        format!("{:08x}", frame.checksum()),
-        text(entry, "checksum"),
-        "{name}"
-    );
+    assert_eq!(format!("{:08x}", frame.checksum()), text(entry, "checksum"), "{name}");
     let message = Message::decode(frame).unwrap_or_else(|error| panic!("{name}: {error}"));
     let identity = match message {
         Message::Sightings(batch) => Some(batch.identity_checksum()),
@@ -344,21 +313,13 @@ fn check_encodes(entry: &Value, bytes: &[u8]) {
     let header_bytes = if is_datagram(entry) {
         let datagram = &entry["datagram"];
         let (session, packet_number) = (wide(datagram, "session"), wide(datagram, "packet_number"));
-        DatagramHeader {
-            session,
-            packet_number,
-        }
-        .encode(&mut buffer)
-        .unwrap()
+        DatagramHeader { session, packet_number }.encode(&mut buffer).unwrap()
     } else {
         0
     };
     if let Some(encoded) = encode(&entry["message"], &mut buffer[header_bytes..]) {
         let length = encoded.unwrap_or_else(|error| panic!("{name}: {error}"));
-        assert!(
-            buffer[..header_bytes + length] == *bytes,
-            "{name} is encoded otherwise"
-        );
+        assert!(buffer[..header_bytes + length] == *bytes, "{name} is encoded otherwise");
     }
 }
 
@@ -382,15 +343,9 @@ fn invalid_entries_are_refused_as_labelled() {
         } else {
             deframe_whole(&bytes, MAX_FRAME_BYTES)
         };
-        let Err(error) = frame.and_then(Message::decode) else {
-            panic!("{name} was taken")
-        };
+        let Err(error) = frame.and_then(Message::decode) else { panic!("{name} was taken") };
         assert_eq!(error.label(), text(&entry, "error"), "{name}: {error}");
-        assert_eq!(
-            error.refusal_code().number(),
-            number::<u16>(&entry, "refusal_code"),
-            "{name}"
-        );
+        assert_eq!(error.refusal_code().number(), number::<u16>(&entry, "refusal_code"), "{name}");
         if let DecodeError::Field { field, .. } = error {
             assert_eq!(field.name(), text(&entry, "field"), "{name}");
         }
@@ -401,11 +356,6 @@ fn invalid_entries_are_refused_as_labelled() {
 fn checksums_are_those_of_the_vectors() {
     for entry in entries("checksum.json") {
         let checksum = crc32c::crc32c(&from_hex(&entry["hex"]));
-        assert_eq!(
-            format!("{checksum:08x}"),
-            text(&entry, "crc32c"),
-            "{}",
-            text(&entry, "name")
-        );
+        assert_eq!(format!("{checksum:08x}"), text(&entry, "crc32c"), "{}", text(&entry, "name"));
     }
 }

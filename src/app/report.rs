@@ -40,8 +40,14 @@ pub struct WriterReport {
     pub rows: u64,
     /// Batches that could not be committed.
     pub undone_batches: u64,
-    /// Rows undone with them.
+    /// Identities undone with them.
     pub undone_rows: u64,
+    /// Whether the last batch could not be committed.
+    pub failing: bool,
+    /// Whether nothing is answered until it is known if a batch was committed.
+    pub in_doubt: bool,
+    /// Rows on their way to the store, about.
+    pub queued_rows: usize,
 }
 
 /// The duplicate window now.
@@ -102,7 +108,15 @@ impl Observer {
             imbalance: ledger.imbalance(),
             ledger,
             listeners: self.listeners.read(),
-            writer: WriterReport { batches, rows, undone_batches, undone_rows },
+            writer: WriterReport {
+                batches,
+                rows,
+                undone_batches,
+                undone_rows,
+                failing: self.writer.is_failing(),
+                in_doubt: self.writer.is_in_doubt(),
+                queued_rows: self.pipeline.queued(),
+            },
             window: WindowReport { entries, bytes },
             beacons: loads(self.pipeline.beacons().loads()),
             gateways: loads(self.pipeline.gateways().loads()),

@@ -87,7 +87,11 @@ fn rendered(report: &Report) -> String {
     line("identified, new", ledger.identified_new, "");
     line("identified, redelivered", ledger.identified_redelivered, "");
     line("identities stored", ledger.system_of_record.stored, "");
-    line("identities waiting", ledger.system_of_record.waiting, "");
+    line(
+        "rows on their way",
+        report.writer.queued_rows as u64,
+        if report.writer.in_doubt { "commit in doubt" } else { "" },
+    );
     line("preferences accepted", ledger.preferences.accepted, "");
     line("frames decided", ledger.frames, "");
     line("frames repeated", ledger.frames_repeated, "");

@@ -22,18 +22,20 @@ pub(super) struct Batch {
     limits: BatchLimits,
     blocks: Vec<Block>,
     rows: usize,
+    places: usize,
     bytes: usize,
     due_at: Option<Instant>,
 }
 
 impl Batch {
     pub(super) const fn new(limits: BatchLimits) -> Self {
-        Self { limits, blocks: Vec::new(), rows: 0, bytes: 0, due_at: None }
+        Self { limits, blocks: Vec::new(), rows: 0, places: 0, bytes: 0, due_at: None }
     }
 
     /// Adds a block at `now`.
     pub(super) fn push(&mut self, block: Block, now: Instant) {
         self.rows += block.rows();
+        self.places += block.places();
         self.bytes += block.bytes();
         self.due_at.get_or_insert(now + self.limits.age);
         self.blocks.push(block);
@@ -59,10 +61,16 @@ impl Batch {
         self.rows
     }
 
+    /// Places its blocks took in the queue.
+    pub(super) const fn places(&self) -> usize {
+        self.places
+    }
+
     /// Empties it for the next one.
     pub(super) fn clear(&mut self) {
         self.blocks.clear();
         self.rows = 0;
+        self.places = 0;
         self.bytes = 0;
         self.due_at = None;
     }

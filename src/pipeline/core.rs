@@ -4,13 +4,12 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crossbeam_channel::{Receiver, Sender, TrySendError};
+use crossbeam_channel::{Receiver, Sender};
 use tokio::sync::{Semaphore, oneshot};
 
 use super::answer::Settled;
 use super::ledger::Ledger;
-use crate::domain::clock::ClockReading;
-use crate::domain::outcome::{Outcome, OutcomeCounts, UndecidedReason};
+use crate::domain::outcome::OutcomeCounts;
 use crate::domain::time::Timestamp;
 use crate::domain::window::{DuplicateWindow, Position};
 use crate::ports::Block;
@@ -39,8 +38,9 @@ pub(super) struct SettledUpTo {
 #[derive(Debug)]
 pub(super) struct Core {
     state: Mutex<State>,
-    /// Rows that may still be queued. Taken before a decision, given back when its block is settled.
+    /// Places that may still be taken in the queue: before a decision, given back when its block is settled.
     pub(super) room: Semaphore,
+    places: usize,
 }
 
 #[derive(Debug)]
@@ -77,7 +77,7 @@ pub(super) enum Effect {
 }
 
 impl Core {
-    pub(super) fn new(window: DuplicateWindow, room: usize, queue: Sender<QueuedBlock>) -> Self {
+    pub(super) fn new(window: DuplicateWindow, places: usize, queue: Sender<QueuedBlock>) -> Self {
         let state = State {
             window,
             ledger: Ledger::default(),
@@ -85,7 +85,7 @@ impl Core {
             last_number: 0,
             waiters: VecDeque::new(),
         };
-        Self { state: Mutex::new(state), room: Semaphore::new(room) }
+        Self { state: Mutex::new(state), room: Semaphore::new(places), places }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -98,8 +98,13 @@ impl Core {
         self.lock().queue = None;
     }
 
+    /// Places taken: rows on their way to the store, about.
+    pub(super) fn queued(&self) -> usize {
+        self.places.saturating_sub(self.room.available_permits())
+    }
+
     /// Everything up to `upto` is committed: its entries are stored, its frames may be answered.
-    pub(super) fn committed(&self, upto: SettledUpTo, rows: usize, now: Timestamp) {
+    pub(super) fn committed(&self, upto: SettledUpTo, places: usize, now: Timestamp) {
         let mut state = self.lock();
         if let Some(position) = upto.position {
             state.window.stored(position);
@@ -110,26 +115,27 @@ impl Core {
         for waiter in &settled {
             state.ledger.apply(&waiter.effect, Settled::Durable);
         }
-        state.window.expire(now, rows + EXPIRED_BESIDE);
+        state.window.expire(now, places + EXPIRED_BESIDE);
         drop(state);
-        self.room.add_permits(rows);
+        self.room.add_permits(places);
         tell(settled, Settled::Durable);
     }
 
-    /// Nothing from the last commit on is durable: all decisions since are undone, those still queued too.
-    pub(super) fn undo(&self, queue: &Receiver<QueuedBlock>, rows: usize) -> usize {
+    /// Nothing from the last commit on is durable: all decisions since are undone, those still queued too. Answers how
+    /// many identities were.
+    pub(super) fn undo(&self, queue: &Receiver<QueuedBlock>, places: usize) -> usize {
         let mut state = self.lock();
         // Blocks are queued under the lock, so what is in the queue now is all there is.
-        let queued: usize = queue.try_iter().map(|queued| queued.block.rows()).sum();
-        state.window.roll_back();
+        let queued: usize = queue.try_iter().map(|queued| queued.block.places()).sum();
+        let undone = state.window.roll_back();
         let settled = state.take_waiters(u64::MAX);
         for waiter in &settled {
             state.ledger.apply(&waiter.effect, Settled::Undone);
         }
         drop(state);
-        self.room.add_permits(rows + queued);
+        self.room.add_permits(places + queued);
         tell(settled, Settled::Undone);
-        rows + queued
+        undone
     }
 
     /// Lets entries leave the window though nothing is being stored.
@@ -139,13 +145,17 @@ impl Core {
 }
 
 impl State {
-    /// Queues a block. There is always room: its rows were taken from [`Core::room`] before, and the queue holds as
-    /// many blocks as there are rows. While the pipeline closes a block is dropped, but its number is given all the
-    /// same and never committed, so that whoever leans on it is told that it was undone.
+    /// Whether the pipeline takes no more.
+    pub(super) const fn is_closing(&self) -> bool {
+        self.queue.is_none()
+    }
+
+    /// Queues a block, unless the pipeline is closing, which whoever calls has looked at. There is always room: its
+    /// places were taken from [`Core::room`] before, and the queue holds as many blocks as there are places.
     pub(super) fn enqueue(&mut self, block: Block, last_position: Option<Position>) {
         self.last_number += 1;
         let queued = QueuedBlock { number: self.last_number, last_position, block };
-        if let Some(Err(TrySendError::Full(_))) = self.queue.as_ref().map(|queue| queue.try_send(queued)) {
+        if self.queue.as_ref().is_none_or(|queue| queue.try_send(queued).is_err()) {
             tracing::error!("the writer's queue is shorter than its room: this frame will be undecided");
         }
     }
@@ -156,14 +166,6 @@ impl State {
         let (settled, receiver) = oneshot::channel();
         self.waiters.push_back(Waiter { number: self.last_number, effect, settled });
         receiver
-    }
-
-    pub(super) fn late_refusal(&self) -> Option<Outcome> {
-        (!self.window.late_has_room()).then_some(Outcome::Undecided(UndecidedReason::WindowFull))
-    }
-
-    pub(super) fn is_fresh(&self, detected_at: Timestamp, clock: &ClockReading) -> bool {
-        self.window.is_fresh(detected_at, clock.now)
     }
 
     fn take_waiters(&mut self, upto: u64) -> Vec<Waiter> {

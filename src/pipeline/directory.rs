@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use moka::future::Cache;
-use tokio::time::{Duration, Instant, timeout};
+use moka::ops::compute::{CompResult, Op};
+use tokio::time::{Duration, Instant, timeout, timeout_at};
 
 use crate::ports::{PortFuture, StoreError};
 use crate::tasks::TaskGroup;
@@ -64,8 +65,8 @@ pub struct Directory<K, V> {
     load: Load<K, V>,
     settings: DirectorySettings,
     refreshes: TaskGroup,
-    /// When a load last failed, if none has succeeded since.
-    failing_since: Mutex<Option<Instant>>,
+    /// When a load last failed because the store could not be asked, if none has succeeded since.
+    failing: Mutex<Option<Instant>>,
     loads: AtomicU64,
     failed_loads: AtomicU64,
 }
@@ -74,15 +75,22 @@ pub struct Directory<K, V> {
 const REFRESHES_AT_MOST: usize = 64;
 
 struct Entry<V> {
-    value: Option<Arc<V>>,
-    /// When the value was true; never, if no load has succeeded.
-    loaded_at: Option<Instant>,
-    /// When a load after that failed.
-    failed_at: Option<Instant>,
+    value: Value<V>,
+    /// When the store was asked: what it says was true then.
+    asked_at: Instant,
+    /// When it had answered.
+    answered_at: Instant,
     refreshing: AtomicBool,
 }
 
-enum Standing {
+enum Value<V> {
+    Is(Arc<V>),
+    Not,
+    /// The store answered something that breaks the model.
+    Bad,
+}
+
+enum Age {
     Fresh,
     /// May be used, and is to be loaded anew beside its use.
     Ageing,
@@ -106,33 +114,47 @@ where
             load,
             settings,
             refreshes,
-            failing_since: Mutex::new(None),
+            failing: Mutex::new(None),
             loads: AtomicU64::new(0),
             failed_loads: AtomicU64::new(0),
         })
     }
 
-    /// What is known of `key`. Waits for a load only where nothing usable is held and the last load of any key
-    /// succeeded, and then no longer than the load's timeout.
+    /// Until when one who asks now may be made to wait.
+    pub(super) fn deadline(&self) -> Instant {
+        Instant::now() + self.settings.load_timeout
+    }
+
+    /// What is known of `key`, within a load's timeout.
     pub async fn resolve(self: &Arc<Self>, key: &K) -> Known<V> {
+        self.resolve_until(key, self.deadline()).await
+    }
+
+    /// What is known of `key`. Waits for a load only where nothing usable is held and the store answers as far as
+    /// is known, and then no longer than `deadline`.
+    pub(super) async fn resolve_until(self: &Arc<Self>, key: &K, deadline: Instant) -> Known<V> {
         let held = self.entries.get(key).await;
-        if let Some(entry) = &held {
-            match entry.standing(Instant::now(), &self.settings) {
-                Standing::Fresh => return entry.known(),
-                Standing::Ageing => {
-                    self.refresh_beside(key, entry);
-                    return entry.known();
+        match held.as_ref().map(|entry| (entry, entry.age(&self.settings))) {
+            Some((entry, Age::Fresh)) => return entry.known(),
+            Some((entry, Age::Ageing)) => {
+                if !entry.refreshing.swap(true, Ordering::Relaxed) {
+                    self.load_beside(key);
                 }
-                Standing::Expired => {}
+                return entry.known();
             }
+            Some((_, Age::Expired)) | None => {}
         }
-        if self.is_failing() {
-            let failed = Arc::new(Entry::failed(held.as_deref()));
-            let known = failed.known();
-            self.entries.insert(key.clone(), failed).await;
-            return known;
+        match self.may_try() {
+            Try::Wait => match timeout_at(deadline, self.load_once(key)).await {
+                Ok(known) => known,
+                Err(_) => stale(held.as_deref()),
+            },
+            Try::Beside => {
+                self.load_beside(key);
+                stale(held.as_deref())
+            }
+            Try::Later => stale(held.as_deref()),
         }
-        self.load_once(key).await.known()
     }
 
     /// Loads begun, and how many of them failed.
@@ -141,12 +163,21 @@ where
         (self.loads.load(Ordering::Relaxed), self.failed_loads.load(Ordering::Relaxed))
     }
 
-    fn refresh_beside(self: &Arc<Self>, key: &K, entry: &Entry<V>) {
-        let too_soon = entry.failed_at.is_some_and(|at| at.elapsed() < self.settings.retry_after);
-        if too_soon
-            || self.refreshes.len() >= REFRESHES_AT_MOST
-            || entry.refreshing.swap(true, Ordering::Relaxed)
-        {
+    /// Whether a store that failed lately may be asked: by one at a time, and nobody waits for it.
+    fn may_try(&self) -> Try {
+        let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *failing {
+            None => Try::Wait,
+            Some(at) if at.elapsed() < self.settings.retry_after => Try::Later,
+            Some(at) => {
+                *at = Instant::now();
+                Try::Beside
+            }
+        }
+    }
+
+    fn load_beside(self: &Arc<Self>, key: &K) {
+        if self.refreshes.len() >= REFRESHES_AT_MOST {
             return;
         }
         let (directory, key) = (Arc::clone(self), key.clone());
@@ -155,85 +186,106 @@ where
         });
     }
 
-    /// Loads `key` unless another load of it has just ended: all who wait for one key get one load's answer.
-    async fn load_once(&self, key: &K) -> Arc<Entry<V>> {
-        let asked_at = Instant::now();
+    /// Loads `key` unless another load of it has ended since: all who wait for one key get one load's answer.
+    async fn load_once(&self, key: &K) -> Known<V> {
+        let waiting_since = Instant::now();
         let load = async |held: Option<moka::Entry<K, Arc<Entry<V>>>>| {
             let held = held.map(moka::Entry::into_value);
             match held {
-                Some(entry) if entry.settled_since(asked_at) => entry,
-                held => Arc::new(self.load_anew(key.clone(), held.as_deref()).await),
+                Some(entry) if entry.answered_at >= waiting_since => Op::Nop,
+                held => match self.load_anew(key.clone(), held.as_deref()).await {
+                    Some(entry) => Op::Put(Arc::new(entry)),
+                    None => Op::Nop,
+                },
             }
         };
-        self.entries.entry_by_ref(key).and_upsert_with(load).await.into_value()
+        match self.entries.entry_by_ref(key).and_compute_with(load).await {
+            CompResult::Inserted(entry) | CompResult::ReplacedWith(entry) => entry.into_value().known(),
+            CompResult::Unchanged(entry) => {
+                let entry = entry.into_value();
+                match entry.age(&self.settings) {
+                    Age::Expired => stale(Some(&entry)),
+                    Age::Fresh | Age::Ageing => entry.known(),
+                }
+            }
+            CompResult::Removed(_) | CompResult::StillNone(_) => Known::CannotSay,
+        }
     }
 
-    async fn load_anew(&self, key: K, held: Option<&Entry<V>>) -> Entry<V> {
+    /// Asks the store; nothing if it cannot be asked.
+    async fn load_anew(&self, key: K, held: Option<&Entry<V>>) -> Option<Entry<V>> {
         self.loads.fetch_add(1, Ordering::Relaxed);
-        // What a store says was true when it was asked, so age counts from there.
+        if let Some(held) = held {
+            // A load that fails leaves the entry; the next use may try again.
+            held.refreshing.store(false, Ordering::Relaxed);
+        }
         let asked_at = Instant::now();
-        let failure = match timeout(self.settings.load_timeout, (self.load)(key)).await {
-            Ok(Ok(value)) => {
-                self.note_failing(None);
-                return Entry::loaded(value.map(Arc::new), asked_at);
+        let value = match timeout(self.settings.load_timeout, (self.load)(key)).await {
+            Ok(Ok(Some(value))) => Value::Is(Arc::new(value)),
+            Ok(Ok(None)) => Value::Not,
+            Ok(Err(error @ StoreError::BadRow { .. })) => {
+                self.failed_loads.fetch_add(1, Ordering::Relaxed);
+                if !held.is_some_and(|held| matches!(held.value, Value::Bad)) {
+                    tracing::warn!(%error, "a registration cannot be used");
+                }
+                Value::Bad
             }
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "no answer in time".to_owned(),
+            Ok(Err(error @ StoreError::Unavailable { .. })) => return self.failed(&error.to_string()),
+            Err(_) => return self.failed("no answer in time"),
         };
+        if self.note_failing(None).is_some() {
+            tracing::info!("registrations can be looked up again");
+        }
+        Some(Entry { value, asked_at, answered_at: Instant::now(), refreshing: AtomicBool::new(false) })
+    }
+
+    fn failed(&self, failure: &str) -> Option<Entry<V>> {
         self.failed_loads.fetch_add(1, Ordering::Relaxed);
         if self.note_failing(Some(Instant::now())).is_none() {
-            tracing::warn!(%failure, "the directory cannot be loaded: what is known goes on serving");
+            tracing::warn!(failure, "registrations cannot be looked up: what is known goes on serving");
         }
-        Entry::failed(held)
-    }
-
-    fn is_failing(&self) -> bool {
-        let failing_since = self.failing_since.lock().unwrap_or_else(PoisonError::into_inner);
-        failing_since.is_some_and(|at| at.elapsed() < self.settings.retry_after)
+        None
     }
 
     fn note_failing(&self, since: Option<Instant>) -> Option<Instant> {
-        std::mem::replace(&mut *self.failing_since.lock().unwrap_or_else(PoisonError::into_inner), since)
+        std::mem::replace(&mut *self.failing.lock().unwrap_or_else(PoisonError::into_inner), since)
+    }
+}
+
+/// How a key of which nothing usable is held may be loaded.
+enum Try {
+    Wait,
+    Beside,
+    Later,
+}
+
+/// What an expired entry is worth while the store cannot be asked: a registration goes on serving; that a key was not
+/// registered once is no reason to refuse it for as long as the store is gone.
+fn stale<V>(held: Option<&Entry<V>>) -> Known<V> {
+    match held.map(|entry| &entry.value) {
+        Some(Value::Is(value)) => Known::Is(Arc::clone(value)),
+        Some(Value::Not | Value::Bad) | None => Known::CannotSay,
     }
 }
 
 impl<V> Entry<V> {
-    fn loaded(value: Option<Arc<V>>, at: Instant) -> Self {
-        Self { value, loaded_at: Some(at), failed_at: None, refreshing: AtomicBool::new(false) }
-    }
-
-    /// What was held, if anything, with the note that loading it anew has failed.
-    fn failed(held: Option<&Self>) -> Self {
-        Self {
-            value: held.and_then(|entry| entry.value.clone()),
-            loaded_at: held.and_then(|entry| entry.loaded_at),
-            failed_at: Some(Instant::now()),
-            refreshing: AtomicBool::new(false),
+    fn age(&self, settings: &DirectorySettings) -> Age {
+        let fresh_for = match self.value {
+            Value::Is(_) => settings.fresh_for,
+            Value::Not | Value::Bad => settings.absent_fresh_for,
+        };
+        match self.asked_at.elapsed() {
+            age if age < fresh_for => Age::Fresh,
+            age if age < fresh_for * 2 => Age::Ageing,
+            _ => Age::Expired,
         }
-    }
-
-    fn standing(&self, now: Instant, settings: &DirectorySettings) -> Standing {
-        if self.failed_at.is_some() {
-            return Standing::Ageing;
-        }
-        let fresh_for = if self.value.is_some() { settings.fresh_for } else { settings.absent_fresh_for };
-        match self.loaded_at.map(|at| now.duration_since(at)) {
-            Some(age) if age < fresh_for => Standing::Fresh,
-            Some(age) if age < fresh_for * 2 => Standing::Ageing,
-            _ => Standing::Expired,
-        }
-    }
-
-    fn settled_since(&self, asked_at: Instant) -> bool {
-        self.loaded_at.max(self.failed_at).is_some_and(|at| at >= asked_at)
     }
 
     fn known(&self) -> Known<V> {
-        match (&self.value, self.loaded_at) {
-            (Some(value), _) => Known::Is(Arc::clone(value)),
-            (None, Some(_)) if self.failed_at.is_none() => Known::Not,
-            // That a key was not registered once is no reason to refuse it for as long as the store is gone.
-            (None, _) => Known::CannotSay,
+        match &self.value {
+            Value::Is(value) => Known::Is(Arc::clone(value)),
+            Value::Not => Known::Not,
+            Value::Bad => Known::CannotSay,
         }
     }
 }
@@ -252,6 +304,7 @@ mod tests {
     #[derive(Debug)]
     struct Scripted {
         values: Mutex<Option<HashMap<u32, u32>>>,
+        bad_key: Mutex<Option<u32>>,
         gate: Semaphore,
         loads: AtomicU64,
     }
@@ -259,6 +312,7 @@ mod tests {
     fn directory(values: Option<HashMap<u32, u32>>) -> (Arc<Scripted>, Arc<Directory<u32, u32>>) {
         let store = Arc::new(Scripted {
             values: Mutex::new(values),
+            bad_key: Mutex::new(None),
             gate: Semaphore::new(Semaphore::MAX_PERMITS),
             loads: AtomicU64::new(0),
         });
@@ -268,6 +322,9 @@ mod tests {
             Box::pin(async move {
                 asked.loads.fetch_add(1, Ordering::Relaxed);
                 asked.gate.acquire().await.unwrap().forget();
+                if *asked.bad_key.lock().unwrap() == Some(key) {
+                    return Err(StoreError::BadRow { store: "scripted", reason: "bad".into() });
+                }
                 let values = asked.values.lock().unwrap();
                 let unavailable = StoreError::Unavailable { store: "scripted", reason: "down".into() };
                 values.as_ref().map(|values| values.get(&key).copied()).ok_or(unavailable)

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::answer::PreferencesAnswer;
 use crate::domain::outcome::{OUTCOMES, Outcome, OutcomeCounts};
 
 /// Counts since start. All terms change under one lock and are read as one snapshot, so that the equations of
@@ -111,6 +112,16 @@ impl Ledger {
 }
 
 impl PreferenceLedger {
+    /// Counts a frame that was answered at once.
+    pub(super) fn answered(&mut self, answer: PreferencesAnswer) {
+        self.received += 1;
+        *match answer {
+            PreferencesAnswer::Accepted => &mut self.accepted,
+            PreferencesAnswer::Invalid(_) => &mut self.invalid,
+            PreferencesAnswer::Undecided(_) => &mut self.undecided,
+        } += 1;
+    }
+
     fn imbalance(&self) -> Option<String> {
         let accounted = self.in_progress + self.accepted + self.invalid + self.undecided;
         (self.received != accounted).then(|| {

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -28,6 +28,8 @@ pub struct WriterHealth {
     rows: AtomicU64,
     undone_batches: AtomicU64,
     undone_rows: AtomicU64,
+    failing: AtomicBool,
+    in_doubt: AtomicBool,
 }
 
 impl WriterHealth {
@@ -37,10 +39,22 @@ impl WriterHealth {
         (self.batches.load(Ordering::Relaxed), self.rows.load(Ordering::Relaxed))
     }
 
-    /// Batches that could not be committed, and the rows undone with them, queued ones included.
+    /// Batches that could not be committed, and the identities undone with them, queued ones included.
     #[must_use]
     pub fn undone(&self) -> (u64, u64) {
         (self.undone_batches.load(Ordering::Relaxed), self.undone_rows.load(Ordering::Relaxed))
+    }
+
+    /// Whether the last batch could not be committed.
+    #[must_use]
+    pub fn is_failing(&self) -> bool {
+        self.failing.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is being found out if a batch was committed: nothing is answered until it is.
+    #[must_use]
+    pub fn is_in_doubt(&self) -> bool {
+        self.in_doubt.load(Ordering::Relaxed)
     }
 }
 
@@ -69,7 +83,7 @@ impl Pipeline {
         // As many blocks as rows, so that whoever has room for a row has room for its block.
         let (sender, queue) = bounded(settings.queue_rows);
         let core_of = |window| Core::new(window, settings.queue_rows, sender);
-        let pipeline = Arc::new(Self::new(settings, core_of, record, secret, refreshes));
+        let pipeline = Arc::new(Self::new(settings, core_of, record, Arc::clone(&clock), secret, refreshes));
         let (hurry, hurried) = bounded(0);
         let health = Arc::new(WriterHealth::default());
         let run = Writer {
@@ -157,7 +171,10 @@ impl Writer {
             Err(WriteError::NotCommitted(error)) => self.undo(batch, &error.to_string()),
             Err(WriteError::InDoubt(error)) => {
                 tracing::error!(%error, rows = batch.rows(), "a commit is in doubt: answers wait until it is known");
-                match self.resolve_doubt(batch) {
+                self.health.in_doubt.store(true, Ordering::Relaxed);
+                let committed = self.resolve_doubt(batch);
+                self.health.in_doubt.store(false, Ordering::Relaxed);
+                match committed {
                     Some(true) => self.committed(batch, upto),
                     Some(false) => self.undo(batch, "the commit in doubt did not happen"),
                     None => self.undo(batch, "stopping with a commit in doubt"),
@@ -183,14 +200,20 @@ impl Writer {
     fn committed(&self, batch: &Batch, upto: SettledUpTo) {
         self.health.batches.fetch_add(1, Ordering::Relaxed);
         self.health.rows.fetch_add(batch.rows() as u64, Ordering::Relaxed);
-        self.pipeline.core.committed(upto, batch.rows(), self.now());
+        if self.health.failing.swap(false, Ordering::Relaxed) {
+            tracing::info!("the store commits again");
+        }
+        self.pipeline.core.committed(upto, batch.places(), self.now());
     }
 
     fn undo(&self, batch: &Batch, reason: &str) {
-        let undone = self.pipeline.core.undo(&self.queue, batch.rows());
+        let undone = self.pipeline.core.undo(&self.queue, batch.places());
         self.health.undone_batches.fetch_add(1, Ordering::Relaxed);
         self.health.undone_rows.fetch_add(undone as u64, Ordering::Relaxed);
-        tracing::warn!(reason, rows = undone, "not stored: the sightings were answered undecided");
+        // Said once an outage, not once a batch; the counts tell the rest.
+        if !self.health.failing.swap(true, Ordering::Relaxed) {
+            tracing::warn!(reason, "the store does not commit: what is not stored is answered undecided");
+        }
     }
 
     fn now(&self) -> Timestamp {

@@ -37,10 +37,10 @@ impl Live {
         let [p50, p99] = [latency.p50, latency.p99].map(microseconds);
         match &self.bar {
             Some(bar) => {
-                bar.set_position(second);
                 bar.set_message(format!(
                     "{sightings:>8} sightings/s {identities:>8} identities/s  ack p50 {p50} p99 {p99}"
                 ));
+                bar.set_position(second);
                 Ok(())
             }
             None => {

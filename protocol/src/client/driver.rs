@@ -14,7 +14,8 @@ use super::error::{ClientError, Disconnect};
 use super::event::{Event, Summary};
 use super::frame::{FrameLimits, OutgoingFrame};
 use super::handshake::{Failure, open_session};
-use super::outbox::{Outbox, Undecided};
+use super::outbox::Outbox;
+use super::pending::Undecided;
 use super::session::SessionEnd;
 use crate::Welcome;
 
@@ -53,7 +54,8 @@ pub(super) struct Driver {
     pub(super) outbox: Outbox,
     pub(super) undecided: UndecidedQueue,
     pub(super) unread: VecDeque<Event>,
-    pub(super) statuses: VecDeque<Vec<u8>>,
+    /// How the gateway fares, if not sent yet; a newer one takes its place.
+    pub(super) status: Option<Vec<u8>>,
     pub(super) summary: Summary,
     pub(super) jitter: Jitter,
     pub(super) reconnect: Backoff,
@@ -70,7 +72,7 @@ impl Driver {
             outbox: Outbox::new(),
             undecided: UndecidedQueue::default(),
             unread: VecDeque::new(),
-            statuses: VecDeque::new(),
+            status: None,
             summary: Summary::default(),
             jitter: Jitter::new(seed),
             reconnect,
@@ -122,7 +124,7 @@ impl Driver {
                         break Some(ClientError::Unreachable { target: self.config.target, cause });
                     }
                     if connected.is_none() {
-                        self.unread.push_back(Event::Disconnected { cause });
+                        self.tell(Event::Disconnected { cause });
                     }
                     if self.pause_until(resume_at).await.is_break() {
                         break None;
@@ -137,9 +139,29 @@ impl Driver {
     pub(super) fn room_for_frames(&self) -> usize {
         let in_flight = self.config.max_in_flight_frames.max(1);
         let crowded = self.undecided.bytes >= self.config.max_undecided_bytes
-            || self.unread.len() >= in_flight
+            || self.is_unread()
             || self.commands_ended;
         if crowded { 0 } else { in_flight.saturating_sub(self.outbox.len()) }
+    }
+
+    /// Whether undecided sightings may go out again: each try makes another answer to be read.
+    pub(super) fn room_for_undecided(&self) -> bool {
+        self.outbox.len() < self.config.max_in_flight_frames.max(1) && !self.is_unread()
+    }
+
+    /// Keeps an event for the caller. Answers are as many as the frames; anything else is counted and dropped when
+    /// the caller does not read.
+    pub(super) fn tell(&mut self, event: Event) {
+        if self.is_unread() && !matches!(event, Event::Answered(_)) {
+            self.summary.events_dropped += 1;
+        } else {
+            self.unread.push_back(event);
+        }
+    }
+
+    /// Whether so many events wait that nothing may be begun that makes more.
+    fn is_unread(&self) -> bool {
+        self.unread.len() >= self.config.max_in_flight_frames.max(1)
     }
 
     pub(super) fn take(&mut self, command: Command, now: Instant) {
@@ -149,7 +171,7 @@ impl Driver {
                 self.summary.sightings_sent += u64::from(frame.sighting_count());
                 self.outbox.push(frame, tag, 0, now);
             }
-            Command::Status(bytes) => self.statuses.push_back(bytes),
+            Command::Status(bytes) => self.status = Some(bytes),
         }
     }
 
@@ -293,3 +315,6 @@ impl UndecidedQueue {
         self.queue.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests;

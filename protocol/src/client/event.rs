@@ -101,6 +101,8 @@ pub struct Summary {
     pub sessions: u64,
     /// Datagrams received that were no frame of the session.
     pub datagrams_dropped: u64,
+    /// Events other than answers that were dropped because nobody read.
+    pub events_dropped: u64,
     /// Frames without a result at the end.
     pub unanswered_frames: u64,
     /// Their sightings.

@@ -90,12 +90,12 @@ impl Greeting<'_> {
         let mut repeat_at = ends;
         let mut hello_due = true;
         loop {
-            if hello_due {
-                link.send(hello)?;
+            // A socket that was just opened may not take it yet.
+            if hello_due && link.send(hello)? {
+                hello_due = false;
                 if link.is_udp() {
                     repeat_at = Instant::now() + self.backoff.next(jitter);
                 }
-                hello_due = false;
             }
             link.flush()?;
             tokio::select! {

@@ -226,21 +226,23 @@ impl UdpLink {
         if self.blocked {
             return Ok(false);
         }
-        self.packet_number = self.packet_number.saturating_add(1);
+        let packet_number = self.packet_number.saturating_add(1);
         self.output.resize(DATAGRAM_HEADER_BYTES, 0);
-        let header = DatagramHeader { session: self.session, packet_number: self.packet_number };
+        let header = DatagramHeader { session: self.session, packet_number };
         header.encode(&mut self.output).map_err(io::Error::other)?;
         self.output.extend_from_slice(frame);
         match self.socket.try_send(&self.output) {
-            Ok(_) => Ok(true),
+            Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 self.blocked = true;
-                Ok(false)
+                return Ok(false);
             }
             // Nobody listens there now; to a gateway that is a lost datagram.
-            Err(error) if is_transient(error.kind()) => Ok(true),
-            Err(error) => Err(error),
+            Err(error) if is_transient(error.kind()) => {}
+            Err(error) => return Err(error),
         }
+        self.packet_number = packet_number;
+        Ok(true)
     }
 
     fn receive(&mut self) -> io::Result<bool> {

@@ -61,7 +61,7 @@ impl Driver {
         let idle_timeout = Duration::from_millis(u64::from(welcome.idle_timeout_ms));
         self.outbox.begin_session(welcome.window_frames);
         self.channels.limits.send_replace(Some(FrameLimits::of(&welcome, link.is_udp())));
-        self.unread.push_back(Event::Connected { welcome, resumed: self.summary.sessions > 0 });
+        self.tell(Event::Connected { welcome, resumed: self.summary.sessions > 0 });
         self.summary.sessions += 1;
         let liveness = Liveness::new(now, idle_timeout, self.config.pong_timeout);
         let mut session = Session { link, liveness, draining_until: None, useful: false, pings: 0 };
@@ -179,7 +179,7 @@ impl Driver {
                 self.undecided.push(due, undecided);
             }
             self.summary.add(&answer);
-            self.unread.push_back(Event::Answered(answer));
+            self.tell(Event::Answered(answer));
         }
         if on_udp {
             self.outbox.progress(ack, now);
@@ -187,13 +187,18 @@ impl Driver {
         Ok(if useful { Taken::Records } else { Taken::Nothing })
     }
 
-    fn on_refusal(&mut self, refusal: &Refusal<'_>, on_udp: bool, now: Instant) -> Result<Taken, SessionEnd> {
+    pub(super) fn on_refusal(
+        &mut self,
+        refusal: &Refusal<'_>,
+        on_udp: bool,
+        now: Instant,
+    ) -> Result<Taken, SessionEnd> {
         let retry_after = Duration::from_millis(u64::from(refusal.retry_after_ms));
         let (sequence, code, text) = (refusal.sequence, refusal.code, refusal.text.to_owned());
         self.summary.refusals += 1;
         // Busy is said a frame at a time; the caller sees the delay in the answers.
         if code != RefusalCode::Busy {
-            self.unread.push_back(Event::Refused { sequence, code, text: text.clone(), retry_after });
+            self.tell(Event::Refused { sequence, code, text: text.clone(), retry_after });
         }
         match reaction(code, on_udp) {
             Reaction::Fatal => Err(SessionEnd::Fatal(ClientError::Refused { code, text })),
@@ -224,7 +229,7 @@ impl Driver {
                 let deadline = Duration::from_millis(u64::from(goodbye.deadline_ms));
                 if session.draining_until.is_none() {
                     session.draining_until = Some(now + deadline);
-                    self.unread.push_back(Event::Draining { deadline });
+                    self.tell(Event::Draining { deadline });
                 }
             }
             Taken::Ended { cause, retry_after, forgotten } => {
@@ -242,7 +247,7 @@ impl Driver {
         if draining_until.is_some() {
             return Ok(());
         }
-        while self.outbox.len() < self.config.max_in_flight_frames.max(1)
+        while self.room_for_undecided()
             && let Some(again) = self.undecided.pop_due(now)
         {
             self.outbox.push(again.frame, again.tag, again.times, now);
@@ -270,8 +275,8 @@ impl Driver {
             self.summary.repeats_sent += u64::from(self.outbox.sent(now, on_udp));
             liveness.sent(now);
         }
-        while link.has_room()
-            && let Some(status) = self.statuses.pop_front()
+        if link.has_room()
+            && let Some(status) = self.status.take()
         {
             link.send(&status)?;
             liveness.sent(now);
@@ -297,15 +302,14 @@ impl Driver {
         if session.draining_until.is_some() {
             return Ok(session.draining_until.map_or(quiet_until, |drained| drained.min(quiet_until)));
         }
-        let can_push = self.outbox.len() < self.config.max_in_flight_frames.max(1);
-        let undecided = self.undecided.next_due().filter(|_| can_push);
+        let undecided = self.undecided.next_due().filter(|_| self.room_for_undecided());
         let repeats = self.outbox.next_due().filter(|_| session.link.is_udp() && session.link.has_room());
         Ok([undecided, repeats].into_iter().flatten().fold(quiet_until, Instant::min))
     }
 }
 
 /// What a message asks of the session.
-enum Taken {
+pub(super) enum Taken {
     Nothing,
     Records,
     Ping(Ping),

@@ -6,18 +6,28 @@ use std::time::Duration;
 use beacon_protocol::client::{BackoffRange, GatewayConfig, Target};
 use beacon_protocol::{
     AckEncoder, AckLevel, DATAGRAM_HEADER_BYTES, DatagramHeader, Deframed, EncodeError, Exception,
-    GoodbyeReason, Hello, MAX_FRAME_BYTES, Message, OUTCOME_CODES, OutcomeCode, RecordStatus, Refusal,
+    GoodbyeReason, Hello, MAX_FRAME_BYTES, Message, OUTCOME_CODES, OutcomeCode, Ping, RecordStatus, Refusal,
     RefusalCode, ResultRecord, TimeBase, Welcome, deframe,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
-pub const EPOCH: u64 = 77;
-pub const SESSION: u64 = 0xABCD;
+pub(crate) const EPOCH: u64 = 77;
+pub(crate) const SESSION: u64 = 0xABCD;
+
+/// Short times: sockets need a real clock, and the tests wait for events, not for these.
+pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_millis(1_000);
+pub(crate) const PONG_TIMEOUT: Duration = Duration::from_millis(500);
+pub(crate) const HELLO_WAIT: Duration = Duration::from_millis(100);
+pub(crate) const RECONNECT_WAIT: Duration = Duration::from_millis(40);
+pub(crate) const UNDECIDED_WAIT: Duration = Duration::from_millis(100);
+
+/// Token of a ping whose pong must come first.
+const BARRIER: u64 = 4_711;
 
 /// What a gateway sent, owned.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Received {
+pub(crate) enum Received {
     Hello(OwnedHello),
     Batch(Batch),
     Preferences { sequence: u64, customer_id: Vec<u8> },
@@ -29,29 +39,29 @@ pub enum Received {
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub struct OwnedHello {
-    pub boot_epoch: u64,
-    pub first_unacked: u64,
-    pub client_random: [u8; 32],
-    pub ack_level: Option<AckLevel>,
+pub(crate) struct OwnedHello {
+    pub(crate) boot_epoch: u64,
+    pub(crate) first_unacked: u64,
+    pub(crate) client_random: [u8; 32],
+    pub(crate) ack_level: Option<AckLevel>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub struct Batch {
-    pub sequence: u64,
-    pub base: TimeBase,
-    pub customer_ids: Vec<Vec<u8>>,
+pub(crate) struct Batch {
+    pub(crate) sequence: u64,
+    pub(crate) base: TimeBase,
+    pub(crate) customer_ids: Vec<Vec<u8>>,
     pub identity_checksum: u32,
-    pub body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Received {
-    pub fn hello(self) -> OwnedHello {
+    pub(crate) fn hello(self) -> OwnedHello {
         let Self::Hello(hello) = self else { panic!("{self:?} instead of hello") };
         hello
     }
 
-    pub fn batch(self) -> Batch {
+    pub(crate) fn batch(self) -> Batch {
         let Self::Batch(batch) = self else { panic!("{self:?} instead of sightings") };
         batch
     }
@@ -82,7 +92,7 @@ impl Received {
 }
 
 /// What the daemon grants unless a test says otherwise.
-pub fn welcome(hello: &OwnedHello) -> Welcome {
+pub(crate) fn welcome(hello: &OwnedHello) -> Welcome {
     Welcome {
         version: 1,
         ack_level: AckLevel::Journal,
@@ -101,14 +111,14 @@ pub fn welcome(hello: &OwnedHello) -> Welcome {
 }
 
 /// A record in which every sighting has the same final outcome.
-pub fn all(sequence: u64, code: OutcomeCode, count: u16) -> ResultRecord<'static> {
+pub(crate) fn all(sequence: u64, code: OutcomeCode, count: u16) -> ResultRecord<'static> {
     let mut counts = [0; OUTCOME_CODES];
     counts[usize::from(code.byte())] = count;
     ResultRecord { sequence, status: RecordStatus::Decided, dead_lettered: 0, counts, exceptions: &[] }
 }
 
 /// A record of which the listed sightings are undecided and the others identified.
-pub fn undecided(sequence: u64, count: u16, exceptions: &[Exception]) -> ResultRecord<'_> {
+pub(crate) fn undecided(sequence: u64, count: u16, exceptions: &[Exception]) -> ResultRecord<'_> {
     let open = u16::try_from(exceptions.len()).unwrap();
     let mut counts = [0; OUTCOME_CODES];
     counts[0] = open;
@@ -116,11 +126,11 @@ pub fn undecided(sequence: u64, count: u16, exceptions: &[Exception]) -> ResultR
     ResultRecord { sequence, status: RecordStatus::Decided, dead_lettered: 0, counts, exceptions }
 }
 
-pub fn plain(sequence: u64, status: RecordStatus) -> ResultRecord<'static> {
+pub(crate) fn plain(sequence: u64, status: RecordStatus) -> ResultRecord<'static> {
     ResultRecord { sequence, status, dead_lettered: 0, counts: [0; OUTCOME_CODES], exceptions: &[] }
 }
 
-pub fn refusal(sequence: u64, code: RefusalCode, retry_after_ms: u32) -> Refusal<'static> {
+pub(crate) fn refusal(sequence: u64, code: RefusalCode, retry_after_ms: u32) -> Refusal<'static> {
     Refusal { sequence, code, retry_after_ms, text: "as the test says" }
 }
 
@@ -145,26 +155,26 @@ fn encoded(encode: impl FnOnce(&mut [u8]) -> Result<usize, EncodeError>) -> Vec<
 }
 
 /// A listening daemon on TCP.
-pub struct TcpDaemon {
+pub(crate) struct TcpDaemon {
     listener: TcpListener,
 }
 
 impl TcpDaemon {
-    pub async fn bind() -> Self {
+    pub(crate) async fn bind() -> Self {
         Self { listener: TcpListener::bind("127.0.0.1:0").await.unwrap() }
     }
 
-    pub fn config(&self) -> GatewayConfig {
+    pub(crate) fn config(&self) -> GatewayConfig {
         config(Target::Tcp(self.listener.local_addr().unwrap()))
     }
 
-    pub async fn accept(&self) -> Connection {
+    pub(crate) async fn accept(&self) -> Connection {
         let (stream, _) = self.listener.accept().await.unwrap();
         Connection { stream, input: Vec::new() }
     }
 
     /// Accepts, and grants the session that is asked for.
-    pub async fn welcome(&self) -> (Connection, OwnedHello) {
+    pub(crate) async fn welcome(&self) -> (Connection, OwnedHello) {
         let mut connection = self.accept().await;
         let hello = connection.next().await.hello();
         connection.send(|buffer| welcome(&hello).encode(buffer)).await;
@@ -173,13 +183,13 @@ impl TcpDaemon {
 }
 
 /// One connection of a gateway.
-pub struct Connection {
+pub(crate) struct Connection {
     stream: TcpStream,
     input: Vec<u8>,
 }
 
 impl Connection {
-    pub async fn next(&mut self) -> Received {
+    pub(crate) async fn next(&mut self) -> Received {
         loop {
             if let Deframed::Frame { frame, consumed } = deframe(&self.input, MAX_FRAME_BYTES).unwrap() {
                 let received = Received::from_message(Message::decode(frame).unwrap());
@@ -193,8 +203,14 @@ impl Connection {
         }
     }
 
+    /// A gateway answers in order: if the next thing is the pong, nothing else was sent before.
+    pub(crate) async fn assert_nothing_more(&mut self) {
+        self.send(|buffer| Ping { token: BARRIER, time_us: 0 }.encode(buffer)).await;
+        assert_eq!(self.next().await, Received::Pong(BARRIER));
+    }
+
     /// The next so many batches of sightings.
-    pub async fn batches(&mut self, count: usize) -> Vec<Batch> {
+    pub(crate) async fn batches(&mut self, count: usize) -> Vec<Batch> {
         let mut batches = Vec::new();
         while batches.len() < count {
             batches.push(self.next().await.batch());
@@ -202,36 +218,36 @@ impl Connection {
         batches
     }
 
-    pub async fn send(&mut self, encode: impl FnOnce(&mut [u8]) -> Result<usize, EncodeError>) {
+    pub(crate) async fn send(&mut self, encode: impl FnOnce(&mut [u8]) -> Result<usize, EncodeError>) {
         self.stream.write_all(&encoded(encode)).await.unwrap();
     }
 
-    pub async fn ack(&mut self, cumulative: u64, records: &[ResultRecord<'_>]) {
+    pub(crate) async fn ack(&mut self, cumulative: u64, records: &[ResultRecord<'_>]) {
         self.send(|buffer| encode_ack(buffer, cumulative, 0, records)).await;
     }
 }
 
 /// A daemon on UDP that speaks with one gateway.
-pub struct UdpDaemon {
+pub(crate) struct UdpDaemon {
     socket: UdpSocket,
     peer: Option<SocketAddr>,
     packet_number: u64,
-    pub session: u64,
+    pub(crate) session: u64,
     /// Packet numbers and sessions of what came, in order.
-    pub headers: Vec<DatagramHeader>,
+    pub(crate) headers: Vec<DatagramHeader>,
 }
 
 impl UdpDaemon {
-    pub async fn bind() -> Self {
+    pub(crate) async fn bind() -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         Self { socket, peer: None, packet_number: 0, session: SESSION, headers: Vec::new() }
     }
 
-    pub fn config(&self) -> GatewayConfig {
+    pub(crate) fn config(&self) -> GatewayConfig {
         config(Target::Udp(self.socket.local_addr().unwrap()))
     }
 
-    pub async fn next(&mut self) -> Received {
+    pub(crate) async fn next(&mut self) -> Received {
         let mut datagram = vec![0; MAX_FRAME_BYTES];
         let (length, peer) = self.socket.recv_from(&mut datagram).await.unwrap();
         self.peer = Some(peer);
@@ -240,7 +256,7 @@ impl UdpDaemon {
         Received::from_message(Message::decode(frame).unwrap())
     }
 
-    pub async fn send(&mut self, encode: impl FnOnce(&mut [u8]) -> Result<usize, EncodeError>) {
+    pub(crate) async fn send(&mut self, encode: impl FnOnce(&mut [u8]) -> Result<usize, EncodeError>) {
         self.packet_number += 1;
         let mut datagram = vec![0; DATAGRAM_HEADER_BYTES];
         DatagramHeader { session: self.session, packet_number: self.packet_number }
@@ -250,19 +266,31 @@ impl UdpDaemon {
         self.socket.send_to(&datagram, self.peer.unwrap()).await.unwrap();
     }
 
-    pub async fn welcome(&mut self) -> OwnedHello {
+    /// A gateway answers in order: if the next thing is the pong, nothing else was sent before.
+    pub(crate) async fn assert_nothing_more(&mut self) {
+        self.send(|buffer| Ping { token: BARRIER, time_us: 0 }.encode(buffer)).await;
+        assert_eq!(self.next().await, Received::Pong(BARRIER));
+    }
+
+    pub(crate) async fn welcome(&mut self) -> OwnedHello {
         let hello = self.next().await.hello();
         let welcome = Welcome { session: self.session, ..welcome(&hello) };
         self.send(|buffer| welcome.encode(buffer)).await;
         hello
     }
 
-    pub async fn ack(&mut self, cumulative: u64, received: u64, records: &[ResultRecord<'_>]) {
+    pub(crate) async fn ack(&mut self, cumulative: u64, received: u64, records: &[ResultRecord<'_>]) {
         self.send(|buffer| encode_ack(buffer, cumulative, received, records)).await;
     }
 }
 
 fn config(target: Target) -> GatewayConfig {
-    let short = BackoffRange { first: Duration::from_secs(1), most: Duration::from_secs(8) };
-    GatewayConfig { reconnect_backoff: short, ..GatewayConfig::new(target, "kitchen-1", EPOCH) }
+    let range = |first: Duration| BackoffRange { first, most: first * 8 };
+    GatewayConfig {
+        reconnect_backoff: range(RECONNECT_WAIT),
+        undecided_backoff: range(UNDECIDED_WAIT),
+        hello_backoff: range(HELLO_WAIT),
+        pong_timeout: PONG_TIMEOUT,
+        ..GatewayConfig::new(target, "kitchen-1", EPOCH)
+    }
 }

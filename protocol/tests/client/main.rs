@@ -1,14 +1,27 @@
 //! The gateway's client against a daemon that says what each test tells it to.
+#![allow(clippy::disallowed_methods, reason = "tasks of a test are joined at its end")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests: what is unexpected should stop right there"
+)]
 
 mod daemon;
+mod refused;
 mod tcp;
 mod udp;
+
+use std::time::Duration;
 
 use beacon_protocol::client::{Answer, Event, Gateway, OutgoingFrame};
 use beacon_protocol::{BeaconRef, SightingRef, TimeBase};
 
 const BEACON: BeaconRef = BeaconRef { uuid: [7; 16], major: 1, minor: 2 };
 const BASE: TimeBase = TimeBase::Utc(1_800_000_000_000_000);
+
+/// Longer than anything here takes; nothing waits it out.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A frame with a sighting of each customer.
 fn frame(base: TimeBase, customer_ids: &[&str]) -> OutgoingFrame {

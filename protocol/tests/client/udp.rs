@@ -2,21 +2,26 @@
 
 use std::time::Duration;
 
-use beacon_protocol::client::{Event, Gateway, GatewayConfig};
+use beacon_protocol::client::{BackoffRange, Event, Gateway, GatewayConfig};
 use beacon_protocol::{OutcomeCode, RefusalCode};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
-use crate::daemon::{Received, SESSION, UdpDaemon, all, refusal};
-use crate::{BASE, answer, event, frame};
+use crate::daemon::{HELLO_WAIT, Received, SESSION, UdpDaemon, all, refusal};
+use crate::{BASE, PATIENCE, answer, event, frame};
 
 async fn connected(daemon: &mut UdpDaemon, config: GatewayConfig) -> Gateway {
     let (gateway, _) = tokio::join!(Gateway::connect(config), daemon.welcome());
     gateway.unwrap()
 }
 
-fn assert_between(elapsed: Duration, least_ms: u64, most_ms: u64) {
-    let range = Duration::from_millis(least_ms)..=Duration::from_millis(most_ms);
-    assert!(range.contains(&elapsed), "{elapsed:?} not within {range:?}");
+/// At least so long since `start`; a busy machine may take longer.
+fn assert_waited(start: Instant, least: Duration) {
+    let slack = Duration::from_millis(5);
+    assert!(start.elapsed() + slack >= least, "{:?} instead of {least:?}", start.elapsed());
+}
+
+fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
 }
 
 /// A round trip short enough that the timeout is at its least, 200 ms.
@@ -29,16 +34,16 @@ async fn warm_up(gateway: &mut Gateway, daemon: &mut UdpDaemon) {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn the_hello_is_repeated_as_it_was_until_the_welcome() {
     let mut daemon = UdpDaemon::bind().await;
     let config = daemon.config();
     let serve = async {
         let (first, started) = (daemon.next().await, Instant::now());
         assert_eq!(daemon.next().await, first);
-        assert_between(started.elapsed(), 490, 1_010);
+        assert_waited(started, HELLO_WAIT / 2);
         assert_eq!(daemon.next().await, first);
-        assert_between(started.elapsed(), 1_490, 3_010);
+        assert_waited(started, HELLO_WAIT / 2 + HELLO_WAIT);
         daemon.welcome().await;
         let headers: Vec<_> =
             daemon.headers.iter().map(|header| (header.session, header.packet_number)).collect();
@@ -48,7 +53,7 @@ async fn the_hello_is_repeated_as_it_was_until_the_welcome() {
     gateway.unwrap();
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_lost_frame_is_repeated_by_a_timeout_that_doubles() {
     let mut daemon = UdpDaemon::bind().await;
     let config = daemon.config();
@@ -56,26 +61,22 @@ async fn a_lost_frame_is_repeated_by_a_timeout_that_doubles() {
     warm_up(&mut gateway, &mut daemon).await;
     gateway.send(frame(BASE, &["a"]), 3).await.unwrap();
     let first = daemon.next().await;
-    let mut waits = Vec::new();
-    for _ in 0..7 {
+    for least in [ms(200), ms(400), ms(800)] {
         let sent = Instant::now();
         assert_eq!(daemon.next().await, first);
-        waits.push(sent.elapsed());
-    }
-    for (wait, expected_ms) in waits.into_iter().zip([200, 400, 800, 1_600, 3_200, 6_400, 8_000]) {
-        assert_between(wait, expected_ms - 5, expected_ms + 20);
+        assert_waited(sent, least);
     }
     daemon.ack(21, 0, &[all(21, OutcomeCode::Identified, 1)]).await;
     let answer = answer(&mut gateway).await;
-    assert_eq!((answer.tag, answer.transmissions), (3, 8));
+    assert_eq!((answer.tag, answer.transmissions), (3, 4));
     let numbers: Vec<_> = daemon.headers.iter().map(|header| header.packet_number).collect();
     assert!(numbers.is_sorted_by(|earlier, later| earlier < later), "{numbers:?}");
     assert!(daemon.headers.iter().skip(1).all(|header| header.session == SESSION));
-    let summary = gateway.finish(Duration::from_secs(9)).await.unwrap();
-    assert_eq!((summary.decided(), summary.repeats_sent), (21, 7));
+    let summary = gateway.finish(PATIENCE).await.unwrap();
+    assert_eq!((summary.decided(), summary.repeats_sent), (21, 3));
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_frame_the_bitmap_tells_of_is_repeated_slowly_only() {
     let mut daemon = UdpDaemon::bind().await;
     let config = daemon.config();
@@ -90,13 +91,13 @@ async fn a_frame_the_bitmap_tells_of_is_repeated_slowly_only() {
     let mut repeats = Vec::new();
     for _ in 0..2 {
         repeats.push(daemon.next().await);
-        assert!(started.elapsed() >= Duration::from_millis(1_950), "{:?}", started.elapsed());
+        assert_waited(started, ms(1_900));
     }
     assert!(repeats.contains(&arrived), "{repeats:?}");
     drop(gateway);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn acks_reordered_and_repeated_give_one_answer_a_frame() {
     let mut daemon = UdpDaemon::bind().await;
     let config = daemon.config();
@@ -117,11 +118,11 @@ async fn acks_reordered_and_repeated_give_one_answer_a_frame() {
         sequences.push(answer(&mut gateway).await.sequence);
     }
     assert_eq!(sequences, [3, 1, 2]);
-    let summary = gateway.finish(Duration::from_secs(9)).await.unwrap();
+    let summary = gateway.finish(PATIENCE).await.unwrap();
     assert_eq!((summary.decided(), summary.sightings_sent), (3, 3));
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_frame_answered_without_its_record_is_asked_for_again() {
     let mut daemon = UdpDaemon::bind().await;
     let config = daemon.config();
@@ -133,13 +134,13 @@ async fn a_frame_answered_without_its_record_is_asked_for_again() {
     for _ in 0..3 {
         let sent = Instant::now();
         assert_eq!(daemon.next().await, first);
-        assert_between(sent.elapsed(), 195, 220);
+        assert_waited(sent, ms(200));
     }
     daemon.ack(21, 0, &[all(21, OutcomeCode::Duplicate, 1)]).await;
     assert_eq!(answer(&mut gateway).await.counts[9], 1);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_busy_daemon_is_given_the_time_it_asks_for() {
     let mut daemon = UdpDaemon::bind().await;
     let config = daemon.config();
@@ -147,22 +148,23 @@ async fn a_busy_daemon_is_given_the_time_it_asks_for() {
     warm_up(&mut gateway, &mut daemon).await;
     gateway.send(frame(BASE, &["a"]), 0).await.unwrap();
     let first = daemon.next().await;
-    daemon.send(|buffer| refusal(21, RefusalCode::Busy, 2_000).encode(buffer)).await;
+    daemon.send(|buffer| refusal(21, RefusalCode::Busy, 500).encode(buffer)).await;
     let started = Instant::now();
     assert_eq!(daemon.next().await, first);
-    assert_between(started.elapsed(), 1_995, 2_600);
+    assert_waited(started, ms(500));
     let repeated = Instant::now();
     assert_eq!(daemon.next().await, first);
-    assert_between(repeated.elapsed(), 195, 220);
+    assert_waited(repeated, ms(200));
     daemon.ack(21, 0, &[all(21, OutcomeCode::Identified, 1)]).await;
     answer(&mut gateway).await;
-    assert_eq!(gateway.finish(Duration::from_secs(9)).await.unwrap().refusals, 1);
+    assert_eq!(gateway.finish(PATIENCE).await.unwrap().refusals, 1);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_forgotten_session_is_opened_again_and_everything_unfinished_sent() {
     let mut daemon = UdpDaemon::bind().await;
-    let config = daemon.config();
+    let slow = BackoffRange { first: PATIENCE, most: PATIENCE };
+    let config = GatewayConfig { reconnect_backoff: slow, ..daemon.config() };
     let mut gateway = connected(&mut daemon, config).await;
     warm_up(&mut gateway, &mut daemon).await;
     for _ in 0..2 {
@@ -173,7 +175,7 @@ async fn a_forgotten_session_is_opened_again_and_everything_unfinished_sent() {
     let started = Instant::now();
     daemon.session = SESSION + 1;
     let hello = daemon.welcome().await;
-    assert_between(started.elapsed(), 0, 20);
+    assert!(started.elapsed() < PATIENCE / 4, "{:?}", started.elapsed());
     assert_eq!(hello.first_unacked, 21);
     assert_eq!([daemon.next().await, daemon.next().await], before);
     assert_eq!(daemon.headers.last().map(|header| header.session), Some(SESSION + 1));
@@ -184,10 +186,10 @@ async fn a_forgotten_session_is_opened_again_and_everything_unfinished_sent() {
         _ => None,
     });
     assert_eq!(resumed.await, SESSION + 1);
-    assert_eq!(gateway.finish(Duration::from_secs(9)).await.unwrap().decided(), 22);
+    assert_eq!(gateway.finish(PATIENCE).await.unwrap().decided(), 22);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn datagrams_of_another_session_are_dropped() {
     let mut daemon = UdpDaemon::bind().await;
     let config = daemon.config();
@@ -200,11 +202,11 @@ async fn datagrams_of_another_session_are_dropped() {
     daemon.session = SESSION;
     daemon.ack(1, 0, &[all(1, OutcomeCode::Identified, 1)]).await;
     assert_eq!(answer(&mut gateway).await.counts[10], 1);
-    let summary = gateway.finish(Duration::from_secs(9)).await.unwrap();
+    let summary = gateway.finish(PATIENCE).await.unwrap();
     assert_eq!((summary.datagrams_dropped, summary.refusals), (2, 0));
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn frames_beyond_the_window_wait_for_the_lowest() {
     let mut daemon = UdpDaemon::bind().await;
     let config = GatewayConfig { max_in_flight_frames: 100, ..daemon.config() };
@@ -218,8 +220,7 @@ async fn frames_beyond_the_window_wait_for_the_lowest() {
     // All but the first are answered: nothing beyond the first plus the window may be sent.
     let records: Vec<_> = (2..=64).map(|sequence| all(sequence, OutcomeCode::Identified, 1)).collect();
     daemon.ack(0, u64::MAX, &records).await;
-    let more = timeout(Duration::from_millis(900), daemon.next()).await;
-    assert!(more.is_err(), "{more:?}");
+    daemon.assert_nothing_more().await;
     daemon.ack(64, 0, &[all(1, OutcomeCode::Identified, 1)]).await;
     for sequence in 65..=70 {
         assert_eq!(daemon.next().await.batch().sequence, sequence);
@@ -227,13 +228,13 @@ async fn frames_beyond_the_window_wait_for_the_lowest() {
     drop(gateway);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_lossy_path_loses_and_doubles_nothing_in_the_account() {
     let mut daemon = UdpDaemon::bind().await;
     let config = daemon.config();
     let (sender, mut events) = connected(&mut daemon, config).await.into_split();
     let sending = tokio::spawn(async move {
-        for tag in 0..300 {
+        for tag in 0..80 {
             sender.send(frame(BASE, &["a", "b"]), tag).await.unwrap();
         }
     });
@@ -250,7 +251,7 @@ async fn a_lossy_path_loses_and_doubles_nothing_in_the_account() {
                 Received::Goodbye(_) => return answered.len(),
                 _ => continue,
             };
-            if chance() < 20 {
+            if chance() < 10 {
                 continue;
             }
             answered.insert(batch.sequence);
@@ -258,7 +259,7 @@ async fn a_lossy_path_loses_and_doubles_nothing_in_the_account() {
             let ahead = answered.range(cumulative + 1..).filter(|sequence| **sequence - cumulative <= 64);
             let bitmap = ahead.fold(0, |bits, sequence| bits | 1_u64 << (sequence - cumulative - 1));
             for _ in 0..2 {
-                if chance() >= 40 {
+                if chance() >= 30 {
                     daemon.ack(cumulative, bitmap, &[all(batch.sequence, OutcomeCode::Identified, 2)]).await;
                 }
             }
@@ -272,9 +273,9 @@ async fn a_lossy_path_loses_and_doubles_nothing_in_the_account() {
     }
     sending.await.unwrap();
     let summary = events.join().await.unwrap();
-    assert_eq!((summary.decided(), summary.sightings_sent, summary.unanswered_frames), (600, 600, 0));
-    assert!(summary.repeats_sent > 30, "{} repeats", summary.repeats_sent);
+    assert_eq!((summary.decided(), summary.sightings_sent, summary.unanswered_frames), (160, 160, 0));
+    assert!(summary.repeats_sent > 3, "{} repeats", summary.repeats_sent);
     tags.sort_unstable();
-    assert_eq!(tags, (0..300).collect::<Vec<_>>());
-    assert_eq!(serving.await.unwrap(), 300);
+    assert_eq!(tags, (0..80).collect::<Vec<_>>());
+    assert_eq!(serving.await.unwrap(), 80);
 }

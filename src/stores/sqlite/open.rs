@@ -240,8 +240,8 @@ fn unreachable_reason(path: &Path) -> Option<String> {
     }
     let directory = path.parent()?;
     let probe = directory.join(format!(".{FILE_NAME}-{}", std::process::id()));
-    match std::fs::File::create_new(&probe) {
-        Ok(_) => std::fs::remove_file(&probe).err().map(|error| error.to_string()),
+    match std::fs::File::create_new(&probe).and_then(|_| std::fs::remove_file(&probe)) {
+        Ok(()) => (!path.exists()).then(|| "it does not exist".to_owned()),
         Err(error) => Some(format!("no file can be made in {}: {error}", directory.display())),
     }
 }

@@ -1,0 +1,179 @@
+//! The whole daemon on the embedded store, its load tester sending to it on the same cores: sightings acknowledged a
+//! second, after their commit, over one TCP connection, over 64, and over UDP.
+//!
+//! Both programs are the built binaries. Each figure is the median of its rounds, each round into a new store.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+const ROUNDS: usize = 5;
+const BEACONS: usize = 8;
+
+/// What customers do within a minute, sighting by sighting.
+struct Set {
+    name: &'static str,
+    /// Sightings of one customer: strong ones at its beacon, weak ones, and ones of a beacon nobody registered.
+    strong: usize,
+    weak: usize,
+    unknown: usize,
+}
+
+const SETS: [Set; 2] = [
+    Set { name: "one in six an identity", strong: 4, weak: 1, unknown: 1 },
+    Set { name: "59 of 60 duplicates", strong: 60, weak: 0, unknown: 0 },
+];
+
+struct Way {
+    name: &'static str,
+    scheme: &'static str,
+    clones: usize,
+    sightings: usize,
+}
+
+const WAYS: [Way; 3] = [
+    Way { name: "1 TCP connection", scheme: "tcp", clones: 1, sightings: 600_000 },
+    Way { name: "64 TCP connections", scheme: "tcp", clones: 64, sightings: 18_000 },
+    Way { name: "64 UDP sessions", scheme: "udp", clones: 64, sightings: 18_000 },
+];
+
+fn main() {
+    // Tests of all targets start benchmarks without this; there is nothing to test here.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return;
+    }
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let beacons = directory.path().join("beacons.csv");
+    fs::write(&beacons, beacons_csv()).expect("the beacons can be written");
+    println!("{:<24} {:<20} {:>14} {:>14} {:>10}", "set", "way", "sightings/s", "identities/s", "p99 ack");
+    for set in &SETS {
+        for way in &WAYS {
+            let tracks = directory.path().join("tracks.csv");
+            fs::write(&tracks, tracks_csv(set, way.sightings)).expect("the tracks can be written");
+            let mut rounds: Vec<Round> = (0..ROUNDS).map(|_| round(&beacons, &tracks, way)).collect();
+            rounds.sort_by(|a, b| a.sightings_per_second.total_cmp(&b.sightings_per_second));
+            let median = &rounds[ROUNDS / 2];
+            println!(
+                "{:<24} {:<20} {:>14.0} {:>14.0} {:>7.1} ms",
+                set.name,
+                way.name,
+                median.sightings_per_second,
+                median.identities_per_second,
+                median.ack_p99_ms
+            );
+        }
+    }
+}
+
+struct Round {
+    sightings_per_second: f64,
+    identities_per_second: f64,
+    ack_p99_ms: f64,
+}
+
+fn round(beacons: &Path, tracks: &Path, way: &Way) -> Round {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let data = directory.path().join("data");
+    run(Command::new(binary("beacond")).args(["beacon", "import"]).arg(beacons).arg("--data-dir").arg(&data));
+    let daemon = Daemon::start(&data, directory.path());
+    let report = directory.path().join("report.json");
+    let now_us = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_micros();
+    run(Command::new(binary("loadtest"))
+        .arg("replay")
+        .arg(tracks)
+        .args(["--target", &format!("{}://{}", way.scheme, daemon.address(way.scheme))])
+        .args(["--clones", &way.clones.to_string(), "--rebase-to", &now_us.to_string()])
+        .arg("--json")
+        .arg(&report));
+    let report: serde_json::Value =
+        serde_json::from_slice(&fs::read(&report).expect("a report")).expect("JSON");
+    let seconds = report["seconds"].as_f64().expect("seconds");
+    Round {
+        sightings_per_second: report["acked"].as_f64().expect("acked") / seconds,
+        identities_per_second: report["outcomes"]["identified"].as_f64().expect("identified") / seconds,
+        ack_p99_ms: report["ack_us"]["p99"].as_f64().expect("p99") / 1_000.0,
+    }
+}
+
+/// A daemon on a data directory, killed when dropped.
+struct Daemon {
+    child: Child,
+    addresses: serde_json::Value,
+}
+
+impl Daemon {
+    fn start(data: &Path, directory: &Path) -> Self {
+        let ready = directory.join("ready.json");
+        let child = Command::new(binary("beacond"))
+            .args(["serve", "--insecure-dev", "--listen-tcp", "127.0.0.1:0", "--listen-udp", "127.0.0.1:0"])
+            .args(["--admin", "127.0.0.1:0", "--data-dir"])
+            .arg(data)
+            .arg("--ready-file")
+            .arg(&ready)
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the daemon starts");
+        while !ready.exists() {
+            std::thread::yield_now();
+        }
+        let addresses = serde_json::from_slice(&fs::read(ready).expect("a ready file")).expect("JSON");
+        Self { child, addresses }
+    }
+
+    fn address(&self, scheme: &str) -> &str {
+        self.addresses[scheme].as_str().expect("an address")
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.child.kill().and_then(|()| self.child.wait()).expect("the daemon ends");
+    }
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().expect("the command starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// A built binary: benchmarks lie in `deps` below them.
+fn binary(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_BIN_EXE_beacond")).with_file_name(name);
+    assert!(path.exists(), "{} is missing: cargo build --workspace, in the same profile", path.display());
+    path
+}
+
+fn beacon_id(number: usize) -> String {
+    format!("00000000-0000-4000-8000-{number:012}")
+}
+
+fn beacons_csv() -> String {
+    let mut csv = "beacon_id,store_id,major,minor,location,location_type,status\n".to_owned();
+    for number in 0..BEACONS {
+        let _ = writeln!(csv, "{},store1,1,{number},Table {number},table,active", beacon_id(number));
+    }
+    csv
+}
+
+/// Customers in turn, so that the sightings of one are far apart in the file and within a minute in time.
+fn tracks_csv(set: &Set, sightings: usize) -> String {
+    let times = set.strong + set.weak + set.unknown;
+    let customers = sightings / times;
+    let mut csv = "detected_at_unix_us,customer_id,beacon_uuid,major,minor,rssi_dbm\n".to_owned();
+    for time in 0..times {
+        for customer in 0..customers {
+            let nearest = customer % BEACONS;
+            let (beacon, rssi_dbm) = match time {
+                _ if time < set.strong => (nearest, -50),
+                _ if time < set.strong + set.weak => (nearest, -85),
+                _ => (BEACONS + 1, -50),
+            };
+            let at_us = 1_700_000_000_000_000 + time * (55_000_000 / times) + customer;
+            let _ =
+                writeln!(csv, "{at_us},customer{customer:08},{},1,{beacon},{rssi_dbm}", beacon_id(beacon));
+        }
+    }
+    csv
+}

@@ -1,0 +1,178 @@
+//! A running daemon: started, asked, signalled, and killed at the latest when dropped.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use super::PATIENCE;
+use super::home::{beacond, finished};
+use super::ledger::Stats;
+use super::lines::Lines;
+use super::tcp::TcpGateway;
+use super::udp::UdpGateway;
+
+/// How often the ready file is looked for while the daemon starts.
+const READY_LOOK: Duration = Duration::from_millis(5);
+
+/// How often the daemon is asked again for what a test waits for.
+const STATS_LOOK: Duration = Duration::from_millis(5);
+
+/// A daemon that accepts.
+#[derive(Debug)]
+pub(crate) struct Daemon {
+    child: Child,
+    pub(crate) stderr: Lines,
+    pub(crate) tcp: SocketAddr,
+    pub(crate) udp: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    agent: ureq::Agent,
+}
+
+impl Daemon {
+    /// Starts a daemon on free ports and waits for its ready file.
+    pub(crate) fn start(data: &Path, ready: &Path, arguments: &[&str]) -> Self {
+        // A file of an earlier start says nothing about this one.
+        let _ = std::fs::remove_file(ready);
+        let mut command = beacond();
+        command.arg("serve").arg("--data-dir").arg(data).arg("--ready-file").arg(ready);
+        for listener in ["--listen-tcp", "--listen-udp", "--admin"] {
+            if !arguments.contains(&listener) {
+                command.args([listener, "127.0.0.1:0"]);
+            }
+        }
+        command.args(arguments).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let stderr = Lines::of(child.stderr.take().unwrap());
+        let mut started = Started(Some(child));
+        let ready = wait_for_ready(ready, &stderr);
+        let address = |name: &str| ready[name].as_str().and_then(|text| text.parse().ok());
+        let agent = ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).build().into();
+        Self {
+            tcp: address("tcp").unwrap_or_else(|| panic!("no tcp address: {ready}")),
+            udp: address("udp").unwrap_or_else(|| panic!("no udp address: {ready}")),
+            admin: address("admin").unwrap_or_else(|| panic!("no admin address: {ready}")),
+            child: started.0.take().unwrap(),
+            stderr,
+            agent,
+        }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The ledger and counters as its operators' page has them now, which must be in balance.
+    #[track_caller]
+    pub(crate) fn stats(&self) -> Stats {
+        let url = format!("http://{}/api/v1/ledger", self.admin);
+        let mut answer = self.agent.get(&url).call().unwrap_or_else(|error| panic!("{url}: {error}"));
+        let stats = Stats::parse(&answer.body_mut().read_to_string().unwrap());
+        stats.assert_balanced();
+        stats
+    }
+
+    /// Waits until what it counts is as `met` wants it.
+    #[track_caller]
+    pub(crate) fn wait_for_stats(&self, what: &str, met: impl Fn(&Stats) -> bool) -> Stats {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let stats = self.stats();
+            if met(&stats) {
+                return stats;
+            }
+            assert!(Instant::now() < deadline, "never came: {what}; last {stats:?}");
+            assert!(!self.stderr.has_ended(), "the daemon ended: {}", self.stderr.text());
+            self.stderr.wait_for_more(STATS_LOOK);
+        }
+    }
+
+    /// A gateway connected over TCP that has said nothing yet.
+    pub(crate) fn connect(&self) -> TcpGateway {
+        TcpGateway::connect(self.tcp)
+    }
+
+    /// A gateway with an open session over TCP, its sequences from 1.
+    #[track_caller]
+    pub(crate) fn tcp_session(&self, gateway_id: &str) -> TcpGateway {
+        let mut gateway = self.connect();
+        gateway.open(gateway_id);
+        gateway
+    }
+
+    /// A gateway with an open session over UDP, its sequences from 1.
+    #[track_caller]
+    pub(crate) fn udp_session(&self, gateway_id: &str) -> UdpGateway {
+        let mut gateway = UdpGateway::new(self.udp);
+        gateway.open(gateway_id);
+        gateway
+    }
+
+    /// Sends a signal by name (`TERM`, `INT`, `KILL`, ...).
+    pub(crate) fn signal(&self, name: &str) {
+        let script = format!("kill -{name} {}", self.pid());
+        finished(std::process::Command::new("sh").args(["-c", &script])).succeeded();
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub(crate) fn ended(mut self) -> ExitStatus {
+        assert!(self.stderr.wait_for_end(PATIENCE), "still running: {}", self.stderr.text());
+        self.child.wait().unwrap()
+    }
+
+    /// Ends it as an operator does, and expects that nothing was left undone.
+    #[track_caller]
+    pub(crate) fn stop(self) {
+        self.signal("TERM");
+        let stderr = self.stderr.clone();
+        let status = self.ended();
+        assert_eq!(status.code(), Some(0), "{}", stderr.text());
+    }
+
+    /// Ends it as a power failure does.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        end(&mut self.child);
+        if std::thread::panicking() {
+            eprintln!("the daemon's last words:\n{}", self.stderr.text());
+        }
+    }
+}
+
+/// A child that is not a [`Daemon`] yet.
+struct Started(Option<Child>);
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            end(child);
+        }
+    }
+}
+
+/// Kills and reaps a child; one that was reaped already is left alone by the standard library.
+fn end(child: &mut Child) {
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+fn wait_for_ready(file: &Path, stderr: &Lines) -> serde_json::Value {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Ok(text) = std::fs::read_to_string(file)
+            && let Ok(ready) = serde_json::from_str(&text)
+        {
+            return ready;
+        }
+        assert!(!stderr.has_ended(), "the daemon did not start: {}", stderr.text());
+        assert!(Instant::now() < deadline, "the daemon is not ready: {}", stderr.text());
+        stderr.wait_for_more(READY_LOOK);
+    }
+}

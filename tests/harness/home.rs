@@ -1,0 +1,129 @@
+//! A folder of a test's own: the data directory, the files beside it, and commands run on them.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+use super::daemon::Daemon;
+use crate::model::Beacon;
+use crate::model::tracks::{write_beacons, write_gateways};
+
+/// A temporary folder, removed at the end.
+#[derive(Debug)]
+pub(crate) struct Home {
+    folder: TempDir,
+}
+
+/// What a command came to.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Home {
+    pub(crate) fn new() -> Self {
+        Self { folder: TempDir::new().unwrap() }
+    }
+
+    /// A home whose beacons are registered.
+    pub(crate) fn with_beacons(beacons: &[Beacon]) -> Self {
+        let home = Self::new();
+        home.import_beacons(beacons);
+        home
+    }
+
+    /// The daemon's data directory.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.path("data")
+    }
+
+    /// A file of this home.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes a file and returns where it is.
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    pub(crate) fn import_beacons(&self, beacons: &[Beacon]) {
+        let file = self.path("beacons.csv");
+        write_beacons(&file, beacons);
+        self.import_beacon_file(&file);
+    }
+
+    pub(crate) fn import_beacon_file(&self, file: &Path) {
+        self.beacond(&["beacon", "import", file.to_str().unwrap()]).succeeded();
+    }
+
+    /// Registers gateways: (id, stores, status).
+    pub(crate) fn import_gateways(&self, gateways: &[(&str, &[&str], &str)]) {
+        let file = self.path("gateways.csv");
+        write_gateways(&file, gateways);
+        self.beacond(&["gateway", "import", file.to_str().unwrap()]).succeeded();
+    }
+
+    /// Runs a command of the daemon's on this data directory to its end.
+    pub(crate) fn beacond(&self, arguments: &[&str]) -> Finished {
+        let mut command = beacond();
+        command.args(arguments).arg("--data-dir").arg(self.data());
+        finished(&mut command)
+    }
+
+    /// Starts the daemon, open to every gateway, and waits until it accepts.
+    pub(crate) fn serve(&self) -> Daemon {
+        self.serve_with(&["--insecure-dev"])
+    }
+
+    /// Starts the daemon with these arguments beside its addresses and directory.
+    pub(crate) fn serve_with(&self, arguments: &[&str]) -> Daemon {
+        Daemon::start(&self.data(), &self.path("ready.json"), arguments)
+    }
+}
+
+impl Finished {
+    /// This, if the exit code is 0.
+    #[track_caller]
+    pub(crate) fn succeeded(self) -> Self {
+        assert_eq!(self.code, Some(0), "{}\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    /// The only line of stderr, if the exit code is this one and nothing is on stdout.
+    #[track_caller]
+    pub(crate) fn failed_in_one_line(self, code: i32) -> String {
+        assert_eq!(self.code, Some(code), "{}\n{}", self.stdout, self.stderr);
+        let lines: Vec<&str> = self.stderr.lines().collect();
+        assert_eq!(lines.len(), 1, "not one line: {}", self.stderr);
+        assert_eq!(self.stdout, "", "a failure belongs on stderr");
+        lines[0].to_owned()
+    }
+}
+
+/// The built daemon, with nothing of this process's environment that would configure it.
+pub(crate) fn beacond() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_beacond"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("BEACOND_") {
+            command.env_remove(name);
+        }
+    }
+    command.env_remove("RUST_LOG").env("NO_COLOR", "1").stdin(Stdio::null());
+    command
+}
+
+/// Runs a command to its end.
+pub(crate) fn finished(command: &mut Command) -> Finished {
+    let output = command.output().unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
+    Finished {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}

@@ -1,0 +1,22 @@
+//! The built daemon as a process: what it says and returns when it cannot start, how it stops, and that it may be killed.
+
+#[allow(dead_code, reason = "each test binary uses its part of what they share")]
+#[cfg(test)]
+mod harness;
+#[allow(dead_code, reason = "each test binary uses its part of what they share")]
+#[cfg(test)]
+#[path = "model/mod.rs"]
+mod model;
+
+#[cfg(test)]
+#[path = "process/commands.rs"]
+mod commands;
+#[cfg(test)]
+#[path = "process/kill.rs"]
+mod kill;
+#[cfg(test)]
+#[path = "process/start.rs"]
+mod start;
+#[cfg(test)]
+#[path = "process/stop.rs"]
+mod stop;

@@ -1,0 +1,152 @@
+//! Stopping in order: goodbye to every gateway, answers for what was begun, an exit code that says how it went.
+
+use std::time::{Duration, Instant};
+
+use beacon_protocol::{GoodbyeReason, RefusalCode};
+
+use crate::harness::daemon::Daemon;
+use crate::harness::frames;
+use crate::harness::home::Home;
+use crate::harness::reply::Reply;
+use crate::harness::store;
+use crate::harness::udp::UdpGateway;
+use crate::model::generated::heard;
+use crate::model::{Beacon, Sighting};
+
+const GATEWAY: &str = "gateway";
+
+/// A stop that waits for nothing; then some, for a busy machine.
+const SOON: Duration = Duration::from_secs(5);
+
+/// Gateways that come too late, from as many ports: whichever of the daemon's sockets they reach.
+const NEWCOMERS: usize = 8;
+
+fn table() -> Beacon {
+    Beacon {
+        id: uuid::Uuid::from_u128(1),
+        store: "store".to_owned(),
+        major: 1,
+        minor: 1,
+        location: None,
+        location_type: None,
+        status: "active".to_owned(),
+    }
+}
+
+fn strong(customer: &str) -> Sighting {
+    heard(customer.into(), crate::harness::now_us(), &table(), -40)
+}
+
+#[track_caller]
+fn assert_goodbye(reply: Reply) {
+    let Reply::Goodbye(goodbye) = reply else { panic!("no goodbye but {reply:?}") };
+    assert_eq!(goodbye.reason, GoodbyeReason::Draining);
+    assert!(goodbye.deadline_ms > 0);
+}
+
+/// A daemon with a frame in progress that cannot be committed until the connection returned is dropped.
+fn held_up(home: &Home) -> (Daemon, rusqlite::Connection) {
+    let daemon = home.serve();
+    let lock = store::connect(&home.data());
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    (daemon, lock)
+}
+
+#[test]
+fn a_signal_to_stop_says_goodbye_to_every_gateway_and_ends_with_0() {
+    for signal in ["TERM", "INT"] {
+        let home = Home::with_beacons(&[table()]);
+        let daemon = home.serve();
+        let mut over_tcp = daemon.tcp_session(GATEWAY);
+        let mut over_udp = daemon.udp_session(GATEWAY);
+        assert_eq!(over_tcp.ask(&frames::sightings(1, &[strong("alice")])).outcomes(), [("identified", 1)]);
+        let ack = over_udp.ask(&frames::sightings(1, &[strong("bob")]));
+        assert_eq!(ack.records[0].outcomes(), [("identified", 1)]);
+        let started = Instant::now();
+        daemon.signal(signal);
+        assert_goodbye(over_tcp.receive());
+        assert_goodbye(over_udp.receive());
+        assert_eq!(over_tcp.receive(), Reply::Closed);
+        assert_eq!(daemon.ended().code(), Some(0), "{signal}");
+        assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
+        assert_eq!(store::tables(&home.data()).identities.len(), 2);
+    }
+}
+
+#[test]
+fn what_was_begun_is_answered_after_goodbye_and_what_comes_later_is_not_begun() {
+    let home = Home::with_beacons(&[table()]);
+    let (daemon, lock) = held_up(&home);
+    let mut gateway = daemon.tcp_session(GATEWAY);
+    let (mut over_udp, idle) = (daemon.udp_session(GATEWAY), daemon.udp_session(GATEWAY));
+    let begun = frames::sightings(1, &[strong("alice")]);
+    gateway.send(&begun);
+    over_udp.send(&frames::sightings(1, &[strong("bob")]));
+    daemon.wait_for_stats("both begun", |stats| stats.number("in_progress") == 2);
+    daemon.signal("TERM");
+    assert_goodbye(idle.receive());
+    for _ in 0..NEWCOMERS {
+        let mut newcomer = UdpGateway::new(daemon.udp);
+        assert_eq!(newcomer.greet(&frames::hello("other")).refusal().code, RefusalCode::Draining);
+    }
+    gateway.send(&frames::sightings(2, &[strong("carol")]));
+    lock.execute_batch("ROLLBACK").unwrap();
+    let (mut answered, mut goodbyes) = (0, 0);
+    loop {
+        match gateway.receive() {
+            Reply::Ack(ack) => {
+                assert_eq!(ack.records.iter().map(|record| record.sequence).collect::<Vec<_>>(), [1]);
+                assert_eq!(ack.records[0].outcomes(), [("identified", 1)]);
+                answered += 1;
+            }
+            Reply::Closed => break,
+            goodbye => {
+                assert_goodbye(goodbye);
+                goodbyes += 1;
+            }
+        }
+    }
+    assert_eq!((answered, goodbyes), (1, 1));
+    assert_eq!(over_udp.answered().records[0].outcomes(), [("identified", 1)]);
+    assert_eq!(daemon.ended().code(), Some(0));
+    let seen: Vec<String> = store::tables(&home.data()).last_seen.into_keys().collect();
+    assert_eq!(seen, ["alice", "bob"]);
+}
+
+#[test]
+fn goodbye_comes_at_once_though_an_answer_is_still_waited_for() {
+    let home = Home::with_beacons(&[table()]);
+    let (daemon, lock) = held_up(&home);
+    let mut gateway = daemon.tcp_session(GATEWAY);
+    gateway.send(&frames::sightings(1, &[strong("alice")]));
+    daemon.wait_for_stats("begun", |stats| stats.number("in_progress") == 1);
+    daemon.signal("TERM");
+    assert_goodbye(gateway.receive());
+    lock.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(gateway.receive().ack().records[0].outcomes(), [("identified", 1)]);
+    assert_eq!(gateway.receive(), Reply::Closed);
+    assert_eq!(daemon.ended().code(), Some(0));
+}
+
+#[test]
+fn a_second_signal_stops_at_once_and_the_exit_code_says_so() {
+    let home = Home::with_beacons(&[table()]);
+    let (daemon, lock) = held_up(&home);
+    let mut gateway = daemon.tcp_session(GATEWAY);
+    gateway.send(&frames::sightings(1, &[strong("alice")]));
+    daemon.wait_for_stats("begun", |stats| stats.number("in_progress") == 1);
+    daemon.signal("INT");
+    assert!(daemon.stderr.wait_for_line("stopping", crate::harness::PATIENCE));
+    daemon.signal("INT");
+    let code = daemon.ended().code();
+    assert!(code.is_some_and(|code| code != 0), "{code:?}");
+    drop(lock);
+    assert_eq!(store::tables(&home.data()).identities.len(), 0, "what was not acknowledged is not there");
+}
+
+#[test]
+fn a_daemon_stopped_without_any_session_ends_with_0() {
+    let home = Home::new();
+    home.serve().stop();
+    home.serve_with(&[]).stop();
+}
