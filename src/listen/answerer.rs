@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use beacon_protocol::{AckEncoder, HEADER_BYTES, MAX_FRAME_BYTES};
+use futures_util::FutureExt;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::sync::mpsc::error::TryRecvError;
+use tokio::time::{Instant, sleep_until};
 
 use super::outlet::Outlet;
 use super::sequences::Sequences;
@@ -16,6 +18,9 @@ use crate::pipeline::{Admitted, AdmittedPreferences, PendingAnswer, PendingPrefe
 
 /// How long a gateway on UDP waits for a record before it is told that its frame was received.
 const RECEIVED_AFTER: Duration = Duration::from_millis(100);
+
+/// An ack's header and the fields before its records.
+const ACK_HEAD_BYTES: usize = HEADER_BYTES + 18;
 
 /// What a session has to say.
 #[derive(Debug)]
@@ -32,22 +37,33 @@ pub(super) enum Outgoing {
     Frame(Vec<u8>),
 }
 
-/// Sends what a session has to say, in the order it is given it.
+/// Sends what a session has to say. Answers that are final and everything else leave at once; answers that wait for
+/// durability leave when they have it, in the order they were given, which is the order they get it in.
 #[derive(Debug)]
 pub(super) struct Answerer {
     outlet: Outlet,
     sequences: Arc<Mutex<Sequences>>,
-    due: VecDeque<Box<[u8]>>,
+    due: Vec<Box<[u8]>>,
+    waiting: VecDeque<Waiting>,
+    /// Answers that may wait at once: a gateway within its window never has more.
+    waiting_at_most: usize,
 }
 
+#[derive(Debug)]
 enum Waiting {
     Sightings { sequence: u64, pending: PendingAnswer },
     Preferences { sequence: u64, pending: PendingPreferences },
 }
 
+enum Step {
+    Say(Option<Outgoing>),
+    Settled(u64, Box<[u8]>),
+    TellReceived,
+}
+
 impl Answerer {
-    pub(super) const fn new(outlet: Outlet, sequences: Arc<Mutex<Sequences>>) -> Self {
-        Self { outlet, sequences, due: VecDeque::new() }
+    pub(super) const fn new(outlet: Outlet, sequences: Arc<Mutex<Sequences>>, window_frames: usize) -> Self {
+        Self { outlet, sequences, due: Vec::new(), waiting: VecDeque::new(), waiting_at_most: window_frames }
     }
 
     /// Runs until everything was said, and gives the way out back.
@@ -55,89 +71,101 @@ impl Answerer {
     /// # Errors
     /// When the gateway is gone. What it was owed is decided and counted all the same.
     pub(super) async fn run(mut self, mut outgoing: mpsc::Receiver<Outgoing>) -> io::Result<Outlet> {
-        loop {
-            let next = match outgoing.try_recv() {
-                Ok(next) => next,
-                Err(_) => {
+        let mut open = true;
+        let mut tell_received_at = None;
+        while open || !self.waiting.is_empty() {
+            let step = match self.ready_step(&mut outgoing, open) {
+                Some(step) => step,
+                None => {
+                    // What is due does not wait for what is not.
                     self.flush().await?;
-                    match outgoing.recv().await {
-                        Some(next) => next,
-                        None => return Ok(self.outlet),
-                    }
+                    self.next_step(&mut outgoing, open, tell_received_at).await
                 }
             };
-            self.say(next).await?;
+            match step {
+                Step::Say(Some(next)) => {
+                    self.say(next).await?;
+                    if tell_received_at.is_none() && !self.waiting.is_empty() && self.outlet.is_udp() {
+                        tell_received_at = Some(Instant::now() + RECEIVED_AFTER);
+                    }
+                }
+                Step::Say(None) => open = false,
+                Step::Settled(sequence, record) => {
+                    self.waiting.pop_front();
+                    self.answered(sequence, record);
+                    tell_received_at = tell_received_at.filter(|_| !self.waiting.is_empty());
+                }
+                Step::TellReceived => {
+                    tell_received_at = None;
+                    self.send_ack_without_records().await?;
+                }
+            }
+        }
+        self.flush().await?;
+        Ok(self.outlet)
+    }
+
+    /// What can be done without waiting.
+    fn ready_step(&mut self, outgoing: &mut mpsc::Receiver<Outgoing>, open: bool) -> Option<Step> {
+        if let Some(settled) = settled(self.waiting.front_mut()).now_or_never() {
+            return Some(settled);
+        }
+        if !open || self.waiting.len() >= self.waiting_at_most {
+            return None;
+        }
+        match outgoing.try_recv() {
+            Ok(next) => Some(Step::Say(Some(next))),
+            Err(TryRecvError::Disconnected) => Some(Step::Say(None)),
+            Err(TryRecvError::Empty) => None,
+        }
+    }
+
+    async fn next_step(
+        &mut self,
+        outgoing: &mut mpsc::Receiver<Outgoing>,
+        open: bool,
+        tell_received_at: Option<Instant>,
+    ) -> Step {
+        let hears = open && self.waiting.len() < self.waiting_at_most;
+        tokio::select! {
+            biased;
+            settled = settled(self.waiting.front_mut()) => settled,
+            next = outgoing.recv(), if hears => Step::Say(next),
+            () = sleep_until(tell_received_at.unwrap_or_else(Instant::now)), if tell_received_at.is_some() => {
+                Step::TellReceived
+            }
         }
     }
 
     async fn say(&mut self, outgoing: Outgoing) -> io::Result<()> {
-        let waiting = match outgoing {
+        match outgoing {
             Outgoing::Sightings { sequence, admitted: Admitted::Final(answer) } => {
                 self.answered(sequence, sightings_record(sequence, &answer));
-                return Ok(());
             }
             Outgoing::Preferences { sequence, admitted: AdmittedPreferences::Final(answer) } => {
                 self.answered(sequence, preferences_record(sequence, answer));
-                return Ok(());
             }
             Outgoing::Sightings { sequence, admitted: Admitted::Pending(pending) } => {
-                Waiting::Sightings { sequence, pending }
+                self.waiting.push_back(Waiting::Sightings { sequence, pending });
             }
             Outgoing::Preferences { sequence, admitted: AdmittedPreferences::Pending(pending) } => {
-                Waiting::Preferences { sequence, pending }
+                self.waiting.push_back(Waiting::Preferences { sequence, pending });
             }
-            Outgoing::Again(record) => {
-                self.due.push_back(record);
-                return Ok(());
-            }
+            Outgoing::Again(record) => self.due.push(record),
             Outgoing::Received => {
                 self.send_due().await?;
-                return self.send_ack_without_records().await;
+                self.send_ack_without_records().await?;
             }
             Outgoing::Frame(frame) => {
                 self.send_due().await?;
-                return self.outlet.send(&frame).await;
+                self.outlet.send(&frame).await?;
             }
-        };
-        self.wait(waiting).await
-    }
-
-    async fn wait(&mut self, waiting: Waiting) -> io::Result<()> {
-        let settled = async {
-            match waiting {
-                Waiting::Sightings { sequence, pending } => {
-                    (sequence, sightings_record(sequence, &pending.settled().await))
-                }
-                Waiting::Preferences { sequence, pending } => {
-                    (sequence, preferences_record(sequence, pending.settled().await))
-                }
-            }
-        };
-        tokio::pin!(settled);
-        let (sequence, record) = match futures_util::future::poll_immediate(&mut settled).await {
-            Some(settled) => settled,
-            None => {
-                // What is due already does not wait for what is not.
-                self.flush().await?;
-                if let Outlet::Udp(_) = self.outlet {
-                    match timeout(RECEIVED_AFTER, &mut settled).await {
-                        Ok(settled) => settled,
-                        Err(_) => {
-                            self.send_ack_without_records().await?;
-                            settled.await
-                        }
-                    }
-                } else {
-                    settled.await
-                }
-            }
-        };
-        self.answered(sequence, record);
+        }
         Ok(())
     }
 
     fn answered(&mut self, sequence: u64, record: Box<[u8]>) {
-        self.due.push_back(record.clone());
+        self.due.push(record.clone());
         self.sequences.lock().unwrap_or_else(PoisonError::into_inner).answered(sequence, record);
     }
 
@@ -148,21 +176,25 @@ impl Answerer {
 
     /// Sends the records due, as many in an ack as fit.
     async fn send_due(&mut self) -> io::Result<()> {
-        while let Some(first) = self.due.front() {
-            let frame_bytes =
-                self.outlet.frame_bytes().max(first.len() + HEADER_BYTES + 18).min(MAX_FRAME_BYTES);
+        let mut due = std::mem::take(&mut self.due);
+        let mut rest = due.as_slice();
+        while let Some(first) = rest.first() {
             let (cumulative, received) = self.progress();
-            let mut frame = vec![0; frame_bytes];
+            let frame_bytes =
+                self.outlet.frame_bytes().max(first.len() + ACK_HEAD_BYTES).min(MAX_FRAME_BYTES);
+            let frame = self.outlet.frame(frame_bytes);
             let mut sent = 0;
             let mut length = 0;
-            if let Ok(mut ack) = AckEncoder::new(&mut frame, cumulative, received) {
-                sent = self.due.iter().take_while(|record| ack.push_encoded(record).is_ok()).count();
+            if let Ok(mut ack) = AckEncoder::new(frame, cumulative, received) {
+                sent = rest.iter().take_while(|record| ack.push_encoded(record).is_ok()).count();
                 length = ack.finish().unwrap_or_default();
             }
+            self.outlet.send_frame(frame_bytes, length).await?;
             // A record that fits no frame cannot be: its exceptions are bounded by the sightings of a frame.
-            self.due.drain(..sent.max(1));
-            self.outlet.send(&frame[..length]).await?;
+            rest = &rest[sent.max(1)..];
         }
+        due.clear();
+        self.due = due;
         Ok(())
     }
 
@@ -176,5 +208,18 @@ impl Answerer {
     fn progress(&self) -> (u64, u64) {
         let mut sequences = self.sequences.lock().unwrap_or_else(PoisonError::into_inner);
         (sequences.cumulative(), sequences.received_bitmap())
+    }
+}
+
+/// The first answer that waits, once it is settled; never, when none waits.
+async fn settled(first: Option<&mut Waiting>) -> Step {
+    match first {
+        Some(Waiting::Sightings { sequence, pending }) => {
+            Step::Settled(*sequence, sightings_record(*sequence, &pending.settled().await))
+        }
+        Some(Waiting::Preferences { sequence, pending }) => {
+            Step::Settled(*sequence, preferences_record(*sequence, pending.settled().await))
+        }
+        None => std::future::pending().await,
     }
 }

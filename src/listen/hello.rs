@@ -128,7 +128,7 @@ impl Context {
             session: u64::from_be_bytes(session).max(1),
             boot_epoch: hello.boot_epoch,
             // Nothing of earlier sessions is on record; what is sent again is decided again, to the same end.
-            last_acked: hello.first_unacked.saturating_sub(1),
+            last_acked: 0,
             client_random_echo,
             window_frames: match order {
                 Order::Contiguous => self.settings.tcp_window_frames,

@@ -11,6 +11,7 @@ use super::counters::count;
 use super::hello::Refuse;
 use super::sequences::{Arrival, Order, Sequences};
 use super::translate::{beacon_claim, claimed_sightings};
+use crate::domain::clock::ClockReading;
 use crate::domain::gateway::Gateway;
 use crate::domain::preference::PreferenceChange;
 use crate::domain::sighting::BeaconClaim;
@@ -57,14 +58,15 @@ impl Inlet {
         Self { context, gateway, order, sequences, admitter, outgoing, claims: Vec::new() }
     }
 
-    /// Deals with one sound frame.
+    /// Deals with one sound frame that arrived at `clock`. May wait, for room above all; dropping the future before
+    /// it ends leaves a frame undecided.
     ///
     /// # Errors
     /// Why the session, or on UDP the frame, has come to its end.
-    pub(super) async fn take(&mut self, message: Message<'_>) -> Result<(), End> {
+    pub(super) async fn take(&mut self, message: Message<'_>, clock: &ClockReading) -> Result<(), End> {
         match message {
-            Message::Sightings(frame) => self.sightings(&frame).await,
-            Message::Preferences(frame) => self.preferences(&frame).await,
+            Message::Sightings(frame) => self.sightings(&frame, clock).await,
+            Message::Preferences(frame) => self.preferences(&frame, clock).await,
             Message::Ping(ping) => self.pong(ping).await,
             Message::Pong(_) => Ok(()),
             Message::GatewayStatus(_) => {
@@ -95,29 +97,27 @@ impl Inlet {
         }
     }
 
-    async fn sightings(&mut self, frame: &Sightings<'_>) -> Result<(), End> {
+    async fn sightings(&mut self, frame: &Sightings<'_>, clock: &ClockReading) -> Result<(), End> {
         if !self.arrives(frame.sequence, frame.identity_checksum()).await? {
             return Ok(());
         }
         self.gateway = self.registered(frame.sequence).await?;
-        let clock = self.context.clock.read();
         self.claims.clear();
         self.claims.extend(frame.beacons().map(beacon_claim));
         let sightings: Vec<_> = claimed_sightings(frame, clock.now).collect();
-        let admitted = self.admitter.sightings(&self.gateway, &clock, &self.claims, &sightings).await;
+        let admitted = self.admitter.sightings(&self.gateway, clock, &self.claims, &sightings).await;
         self.say(Outgoing::Sightings { sequence: frame.sequence, admitted }).await
     }
 
-    async fn preferences(&mut self, frame: &Preferences<'_>) -> Result<(), End> {
+    async fn preferences(&mut self, frame: &Preferences<'_>, clock: &ClockReading) -> Result<(), End> {
         if !self.arrives(frame.sequence, frame.identity_checksum()).await? {
             return Ok(());
         }
         self.gateway = self.registered(frame.sequence).await?;
-        let clock = self.context.clock.read();
         let updated_at = Timestamp::from_micros(frame.updated_at.origin(clock.now.as_micros()));
         let pairs = frame.pairs().map(|pair| (pair.key, pair.value));
         let claim = PreferenceChange::from_claim(frame.customer_id, updated_at, pairs);
-        let admitted = self.admitter.preferences(&clock, claim).await;
+        let admitted = self.admitter.preferences(clock, claim).await;
         self.say(Outgoing::Preferences { sequence: frame.sequence, admitted }).await
     }
 
@@ -152,9 +152,8 @@ impl Inlet {
     }
 
     async fn pong(&self, ping: Ping) -> Result<(), End> {
-        let pong = Pong { token: ping.token, time_us: self.context.clock.read().now.as_micros() };
         let mut frame = vec![0; 64];
-        let length = pong.encode(&mut frame).unwrap_or_default();
+        let length = pong(ping, &self.context.clock.read()).encode(&mut frame).unwrap_or_default();
         frame.truncate(length);
         self.say(Outgoing::Frame(frame)).await
     }
@@ -162,4 +161,9 @@ impl Inlet {
     async fn say(&self, outgoing: Outgoing) -> Result<(), End> {
         self.outgoing.send(outgoing).await.map_err(|_| End::Unheard)
     }
+}
+
+/// The answer to a ping.
+pub(super) const fn pong(ping: Ping, clock: &ClockReading) -> Pong {
+    Pong { token: ping.token, time_us: clock.now.as_micros() }
 }

@@ -2,6 +2,9 @@
 
 use std::collections::VecDeque;
 
+/// Bytes of records that a TCP session keeps: all of a window's, unless nearly every sighting is an exception.
+const TCP_KEPT_BYTES: usize = 65_536;
+
 /// How frames may arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
@@ -40,6 +43,8 @@ pub(super) struct Sequences {
     /// Sequence of the first slot.
     base: u64,
     slots: VecDeque<Slot>,
+    /// Bytes of the records kept.
+    kept_bytes: usize,
 }
 
 #[derive(Debug)]
@@ -61,6 +66,7 @@ impl Sequences {
             highest: before_first,
             base: first_unacked,
             slots: VecDeque::new(),
+            kept_bytes: 0,
         }
     }
 
@@ -100,7 +106,9 @@ impl Sequences {
         if let Some(slot) = self.slot_mut(sequence)
             && let Slot::InProgress { checksum } = *slot
         {
+            let record_bytes = record.len();
             *slot = Slot::Answered { checksum, record };
+            self.kept_bytes += record_bytes;
         }
         while let Some(next) = self.cumulative.checked_add(1)
             && matches!(self.slot_mut(next), Some(Slot::Answered { .. }))
@@ -108,8 +116,11 @@ impl Sequences {
             self.cumulative = next;
         }
         // Records of the last window's worth of sequences, counted from the highest received, are kept.
-        while self.base <= self.cumulative && self.highest.saturating_sub(self.base) >= self.window_frames {
-            self.slots.pop_front();
+        // Over TCP, where no repeat is needed, only as many as fit their bytes.
+        while self.base <= self.cumulative && self.base < self.highest && self.keeps_too_much() {
+            if let Some(Slot::Answered { record, .. }) = self.slots.pop_front() {
+                self.kept_bytes = self.kept_bytes.saturating_sub(record.len());
+            }
             self.base += 1;
         }
     }
@@ -130,6 +141,11 @@ impl Sequences {
                 matches!(slot, Some(Slot::InProgress { .. } | Slot::Answered { .. }))
             })
             .fold(0, |bitmap, bit| bitmap | 1 << bit)
+    }
+
+    const fn keeps_too_much(&self) -> bool {
+        self.highest.saturating_sub(self.base) >= self.window_frames
+            || matches!(self.order, Order::Contiguous) && self.kept_bytes > TCP_KEPT_BYTES
     }
 
     const fn latest_allowed(&self) -> u64 {
@@ -196,6 +212,18 @@ mod tests {
         }
         assert_eq!(sequences.arrive(16, 0), Arrival::Forgotten);
         assert_eq!(sequences.slots.len(), 4);
+    }
+
+    #[test]
+    fn large_records_over_tcp_are_kept_by_their_bytes() {
+        let mut sequences = Sequences::new(Order::Contiguous, 1, 128);
+        for sequence in 1..=128 {
+            assert_eq!(sequences.arrive(sequence, 0), Arrival::New);
+            sequences.answered(sequence, vec![0; 16_000].into());
+        }
+        assert_eq!(sequences.slots.len(), 4);
+        assert_eq!(sequences.arrive(128, 0), Arrival::Answered(vec![0; 16_000].into()));
+        assert_eq!(sequences.arrive(124, 0), Arrival::Forgotten);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! TCP sessions: a stream of frames each way.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -22,6 +23,7 @@ use super::hello::{Greeting, Refuse};
 use super::inlet::{End, Inlet};
 use super::outlet::Outlet;
 use super::sequences::{Order, Sequences};
+use crate::domain::clock::ClockReading;
 use crate::tasks::TaskGroup;
 
 /// Connections the kernel holds until they are accepted.
@@ -120,12 +122,17 @@ async fn session(context: &Arc<Context>, stream: TcpStream) {
     let _ = stream.set_nodelay(true);
     let (stream, writer) = stream.into_split();
     let mut outlet = Outlet::tcp(writer, context.settings.write_timeout);
-    let mut reader =
-        Reader { stream, buffer: BytesMut::with_capacity(READ_BYTES), context: Arc::clone(context) };
-    let greeting = match reader.hello().await {
-        Ok(greeting) => greeting,
-        Err(end) => return end_session(context, reader.stream, outlet, end).await,
+    let mut reader = Reader {
+        stream,
+        buffer: BytesMut::with_capacity(READ_BYTES),
+        read_at: context.clock.read(),
+        context: Arc::clone(context),
     };
+    let greeting =
+        match context.stop.run_until_cancelled(reader.hello()).await.unwrap_or_else(|| Err(draining())) {
+            Ok(greeting) => greeting,
+            Err(end) => return end_session(context, reader.stream, outlet, end).await,
+        };
     let mut frame = [0; 256];
     let length = greeting.welcome.encode(&mut frame).unwrap_or_default();
     if outlet.send(&frame[..length]).await.is_err() || outlet.flush().await.is_err() {
@@ -134,7 +141,8 @@ async fn session(context: &Arc<Context>, stream: TcpStream) {
     let window_frames = greeting.welcome.window_frames;
     let sequences = Sequences::new(Order::Contiguous, greeting.first_unacked, window_frames);
     let sequences = Arc::new(Mutex::new(sequences));
-    let (outgoing, answers) = mpsc::channel(usize::try_from(window_frames).unwrap_or(usize::MAX));
+    let answers_at_once = usize::try_from(window_frames).unwrap_or(usize::MAX);
+    let (outgoing, answers) = mpsc::channel(answers_at_once);
     let inlet = Inlet::new(
         Arc::clone(context),
         greeting.gateway,
@@ -142,7 +150,7 @@ async fn session(context: &Arc<Context>, stream: TcpStream) {
         Arc::clone(&sequences),
         outgoing,
     );
-    let answerer = Answerer::new(outlet, sequences);
+    let answerer = Answerer::new(outlet, sequences, answers_at_once);
     let unheard = CancellationToken::new();
     // The inlet is dropped when reading ends; the answerer then says what is still due, and ends.
     let reading = async { unheard.run_until_cancelled(reader.frames(inlet)).await.unwrap_or(End::Unheard) };
@@ -177,6 +185,8 @@ async fn end_session(context: &Context, stream: OwnedReadHalf, mut outlet: Outle
 struct Reader {
     stream: OwnedReadHalf,
     buffer: BytesMut,
+    /// When the last bytes in the buffer came.
+    read_at: ClockReading,
     context: Arc<Context>,
 }
 
@@ -188,9 +198,7 @@ impl Reader {
         loop {
             match deframe(&self.buffer, MAX_FRAME_BYTES).map_err(Refuse::from)? {
                 Deframed::Need(bytes) => {
-                    let stopped =
-                        context.stop.run_until_cancelled(self.fill(bytes, deadline, "no hello in time"));
-                    stopped.await.unwrap_or_else(|| Err(draining()))?;
+                    self.fill(bytes, deadline, "no hello in time").await?;
                 }
                 Deframed::Frame { frame, consumed } => {
                     count(&context.counters.frames_received);
@@ -211,25 +219,30 @@ impl Reader {
 
     /// Takes frames until the session ends, and says why it did.
     async fn frames(&mut self, mut inlet: Inlet) -> End {
-        let context = Arc::clone(&self.context);
+        let stop = self.context.stop.clone();
+        // A frame that waits for room when the daemon stops has not been begun with: nothing of it was decided.
+        match stop.run_until_cancelled(self.take_frames(&mut inlet)).await {
+            Some(Ok(never)) => match never {},
+            Some(Err(end)) => end,
+            None => {
+                inlet.drain().await;
+                End::Leaving
+            }
+        }
+    }
+
+    async fn take_frames(&mut self, inlet: &mut Inlet) -> Result<Infallible, End> {
         let mut heard_at = Instant::now();
         loop {
-            let need = match self.whole_frames(&mut inlet, &mut heard_at).await {
-                Ok(need) => need,
-                Err(end) => return end,
-            };
+            let need = self.whole_frames(inlet, &mut heard_at).await?;
+            let idle_at = heard_at + self.context.settings.idle_timeout;
             let (deadline, late) = if self.buffer.is_empty() {
-                (heard_at + context.settings.idle_timeout, "no frame within the idle timeout")
+                (idle_at, "no frame within the idle timeout")
             } else {
-                (Instant::now() + context.settings.frame_timeout, "a frame came too slowly")
+                (idle_at.min(Instant::now() + self.context.settings.frame_timeout), "a frame came too slowly")
             };
-            match context.stop.run_until_cancelled(self.whole_frame(need, deadline, late)).await {
-                Some(Ok(())) => {}
-                Some(Err(end)) => return end,
-                None => {
-                    inlet.drain().await;
-                    return End::Leaving;
-                }
+            while self.buffer.len() < need {
+                self.fill(need, deadline, late).await?;
             }
         }
     }
@@ -238,38 +251,20 @@ impl Reader {
     async fn whole_frames(&mut self, inlet: &mut Inlet, heard_at: &mut Instant) -> Result<usize, End> {
         let mut taken = 0;
         let need = loop {
-            match deframe(&self.buffer[taken..], MAX_FRAME_BYTES) {
-                Ok(Deframed::Need(bytes)) => break Ok(bytes),
-                Ok(Deframed::Frame { frame, consumed }) => {
-                    if self.context.stop.is_cancelled() {
-                        // What was not begun with before the goodbye is not begun with after it.
-                        break Ok(0);
-                    }
+            match deframe(&self.buffer[taken..], MAX_FRAME_BYTES).map_err(Refuse::from)? {
+                Deframed::Need(bytes) => break bytes,
+                Deframed::Frame { frame, consumed } => {
                     count(&self.context.counters.frames_received);
-                    match Message::decode(frame) {
-                        Ok(message) => inlet.take(message).await?,
-                        Err(error) => break Err(End::Refused(error.into())),
-                    }
+                    inlet.take(Message::decode(frame).map_err(Refuse::from)?, &self.read_at).await?;
                     taken += consumed;
                 }
-                Err(error) => break Err(End::Refused(error.into())),
             }
-        }?;
+        };
         if taken > 0 {
             *heard_at = Instant::now();
             self.buffer.advance(taken);
         }
         Ok(need)
-    }
-
-    /// Reads until `need` bytes are there: a frame's header, or all of it.
-    async fn whole_frame(&mut self, need: usize, deadline: Instant, late: &str) -> Result<(), End> {
-        loop {
-            self.fill(need, deadline, late).await?;
-            if self.buffer.len() >= need {
-                return Ok(());
-            }
-        }
     }
 
     async fn fill(&mut self, need: usize, deadline: Instant, late: &str) -> Result<(), End> {
@@ -282,7 +277,10 @@ impl Reader {
             Ok(Ok(0)) => {
                 Err(Refuse::new(RefusalCode::Malformed, "the connection ended inside a frame").into())
             }
-            Ok(Ok(_)) => Ok(()),
+            Ok(Ok(_)) => {
+                self.read_at = self.context.clock.read();
+                Ok(())
+            }
             Ok(Err(_)) => Err(End::Unheard),
             Err(_) => Err(Refuse::new(RefusalCode::TimedOut, late).into()),
         }

@@ -53,10 +53,9 @@ pub(super) fn preferences_record(sequence: u64, answer: PreferencesAnswer) -> Bo
         PreferencesAnswer::Invalid(field) => {
             (RecordStatus::PreferencesInvalid, Some(exception(0, Outcome::Invalid(field))))
         }
-        PreferencesAnswer::Undecided(reason) => (
-            RecordStatus::PreferencesUndecided,
-            Some(Exception { detail: 0, ..exception(0, Outcome::Undecided(reason)) }),
-        ),
+        PreferencesAnswer::Undecided(reason) => {
+            (RecordStatus::PreferencesUndecided, Some(exception(0, Outcome::Undecided(reason))))
+        }
     };
     let counts = [0; OUTCOME_CODES];
     encoded(&ResultRecord { sequence, status, dead_lettered: 0, counts, exceptions: exceptions.as_slice() })

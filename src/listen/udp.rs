@@ -3,28 +3,30 @@
 //! Each socket has a reader that never waits for anything but the next datagram: what a session has no room for is
 //! answered `busy`, hellos go through a short queue of their own.
 
+mod session;
+
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use beacon_protocol::{
-    DATAGRAM_HEADER_BYTES, DatagramHeader, DecodeError, Hello, Message, RawFrame, RefusalCode, Welcome,
+    DATAGRAM_HEADER_BYTES, DatagramHeader, Hello, Kind, Message, RawFrame, RefusalCode, Welcome,
     decode_datagram, deframe_whole, sequence_of,
 };
 use bytes::Bytes;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Semaphore, mpsc};
-use tokio::time::timeout;
 
-use super::answerer::Answerer;
+use self::session::{Arrived, Incoming};
 use super::counters::{OpenGuard, count};
 use super::hello::{Greeting, Refuse};
-use super::inlet::{End, Inlet};
-use super::outlet::Outlet;
-use super::sequences::{Order, Sequences};
+use super::inlet::pong;
+use super::outlet::UdpPeer;
+use super::sequences::Order;
 use super::{Context, ListenSettings};
 use crate::tasks::TaskGroup;
 
@@ -37,9 +39,8 @@ const BUSY_RETRY_MS: u32 = 100;
 /// A refusal is at most this many times as long as the datagram it answers: nothing to amplify an attack with.
 const REFUSAL_TIMES_DATAGRAM: usize = 3;
 
-/// How often goodbye is said, and how far apart.
-const GOODBYES: usize = 3;
-const GOODBYES_APART: Duration = Duration::from_millis(100);
+/// How often a socket that stops looks whether its last session has ended.
+const ENDED_ASKED_EVERY: Duration = Duration::from_millis(50);
 
 /// UDP sockets that share one port.
 #[derive(Debug)]
@@ -95,12 +96,11 @@ struct Shard {
 /// A session as its socket's reader knows it.
 #[derive(Debug)]
 struct Session {
-    number: u64,
     client_random: [u8; 32],
-    boot_epoch: u64,
     gateway_id: String,
     welcome: Welcome,
-    frames: mpsc::Sender<Bytes>,
+    peer: UdpPeer,
+    frames: mpsc::Sender<Arrived>,
 }
 
 /// A datagram on its way to the greeter.
@@ -108,17 +108,16 @@ type WaitingHello = (SocketAddr, Bytes);
 
 impl Shard {
     async fn receive(self: Arc<Self>, hellos: mpsc::Sender<WaitingHello>) {
-        let stop = self.context.stop.clone();
         let mut datagram = vec![0; usize::from(u16::MAX)];
         loop {
-            // While draining, sessions still end and newcomers are told so; the last session's end ends the reader.
+            // While draining, newcomers are told so; the last session's end ends the reader.
             let received = tokio::select! {
                 biased;
                 received = self.socket.recv_from(&mut datagram) => received,
-                () = self.ended(&stop) => return,
+                () = self.ended() => return,
             };
             match received {
-                Ok((length, peer)) => self.take(&datagram[..length], peer, &hellos),
+                Ok((length, address)) => self.take(&datagram[..length], address, &hellos),
                 // A peer that closed its port; the error is of an earlier send.
                 Err(error) => tracing::debug!(%error, "a datagram could not be received"),
             }
@@ -126,237 +125,178 @@ impl Shard {
     }
 
     /// Waits for the stop and then for the end of every session of this socket.
-    async fn ended(&self, stop: &tokio_util::sync::CancellationToken) {
-        stop.cancelled().await;
+    async fn ended(&self) {
+        self.context.stop.cancelled().await;
         while !self.lock().is_empty() {
-            tokio::time::sleep(GOODBYES_APART).await;
+            tokio::time::sleep(ENDED_ASKED_EVERY).await;
         }
     }
 
-    fn take(&self, datagram: &[u8], peer: SocketAddr, hellos: &mpsc::Sender<WaitingHello>) {
+    fn take(&self, datagram: &[u8], address: SocketAddr, hellos: &mpsc::Sender<WaitingHello>) {
         count(&self.context.counters.datagrams_received);
         let limit_bytes = usize::from(self.context.settings.max_datagram_bytes) - DATAGRAM_HEADER_BYTES;
         let (header, frame) = match decode_datagram(datagram, limit_bytes) {
             Ok(decoded) => decoded,
             Err(error) => {
                 let session = DatagramHeader::decode(datagram).map_or(0, |(header, _)| header.session);
-                return self.refuse(datagram.len(), peer, session, &error.into());
+                return self.refuse(datagram.len(), &self.peer(address, session), &error.into());
             }
         };
         count(&self.context.counters.frames_received);
-        if frame.kind() == beacon_protocol::Kind::Refusal.byte() {
-            return count(&self.context.counters.datagrams_ignored);
+        if frame.kind() == Kind::Refusal.byte() {
+            count(&self.context.counters.datagrams_ignored);
+        } else if header.session == 0 {
+            self.take_hello(datagram, address, frame, hellos);
+        } else {
+            self.take_frame(datagram, self.peer(address, header.session), frame);
         }
-        if header.session == 0 {
-            return self.take_hello(datagram, peer, frame, hellos);
-        }
+    }
+
+    fn take_frame(&self, datagram: &[u8], peer: UdpPeer, frame: RawFrame<'_>) {
         let frames = {
             let sessions = self.lock();
-            sessions
-                .get(&peer)
-                .filter(|session| session.number == header.session)
-                .map(|session| session.frames.clone())
+            let session = sessions.get(&peer.address).filter(|session| session.peer.session == peer.session);
+            session.map(|session| session.frames.clone())
         };
-        let refuse = match frames {
-            None => Refuse::new(RefusalCode::UnknownSession, "say hello again"),
-            Some(frames) => match frames.try_send(Bytes::copy_from_slice(&datagram[DATAGRAM_HEADER_BYTES..]))
-            {
-                Ok(()) => return,
-                Err(mpsc::error::TrySendError::Full(_)) => {
-                    busy(sequence_of(&datagram[DATAGRAM_HEADER_BYTES..]).ok())
-                }
-                Err(mpsc::error::TrySendError::Closed(_)) => ended(&self.context),
-            },
+        let clock = self.context.clock.read();
+        if frames.is_some() && frame.kind() == Kind::Ping.byte() {
+            // Answered here: a session that waits for room is alive all the same.
+            return match Message::decode(frame) {
+                Ok(Message::Ping(ping)) => peer.send_now(|buffer| pong(ping, &clock).encode(buffer)),
+                Ok(_) => {}
+                Err(error) => self.refuse(datagram.len(), &peer, &error.into()),
+            };
+        }
+        let copy = || Bytes::copy_from_slice(&datagram[DATAGRAM_HEADER_BYTES..]);
+        let refuse = match frames.map(|frames| frames.try_send(Arrived { frame: copy(), at: clock })) {
+            Some(Ok(())) => return,
+            Some(Err(TrySendError::Full(_))) => busy(sequence_of(&datagram[DATAGRAM_HEADER_BYTES..]).ok()),
+            Some(Err(TrySendError::Closed(_))) | None => unknown_session(&self.context),
         };
-        self.refuse(datagram.len(), peer, header.session, &refuse);
+        self.refuse(datagram.len(), &peer, &refuse);
     }
 
     fn take_hello(
         &self,
         datagram: &[u8],
-        peer: SocketAddr,
+        address: SocketAddr,
         frame: RawFrame<'_>,
         hellos: &mpsc::Sender<WaitingHello>,
     ) {
         let refuse = match Message::decode(frame) {
             Err(error) => error.into(),
-            Ok(Message::Hello(_)) if self.context.stop.is_cancelled() => ended(&self.context),
+            Ok(Message::Hello(_)) if self.context.stop.is_cancelled() => unknown_session(&self.context),
             Ok(Message::Hello(hello)) => {
-                if let Some(welcome) = self.welcomed(peer, &hello) {
-                    return self.send(peer, welcome.session, 1, |frame| welcome.encode(frame));
+                if self.welcome_again(address, &hello) {
+                    return;
                 }
-                match hellos.try_send((peer, Bytes::copy_from_slice(&datagram[DATAGRAM_HEADER_BYTES..]))) {
+                match hellos.try_send((address, Bytes::copy_from_slice(&datagram[DATAGRAM_HEADER_BYTES..]))) {
                     Ok(()) => return,
                     Err(_) => busy(None),
                 }
             }
-            Ok(_) => Refuse::new(RefusalCode::UnknownSession, "say hello first"),
+            Ok(_) => unknown_session(&self.context),
         };
-        self.refuse(datagram.len(), peer, 0, &refuse);
+        self.refuse(datagram.len(), &self.peer(address, 0), &refuse);
     }
 
-    /// The welcome of the session that this very hello opened.
-    fn welcomed(&self, peer: SocketAddr, hello: &Hello<'_>) -> Option<Welcome> {
+    /// Repeats the welcome of the session that this very hello opened, if it did.
+    fn welcome_again(&self, address: SocketAddr, hello: &Hello<'_>) -> bool {
         let sessions = self.lock();
-        let session = sessions.get(&peer)?;
+        let Some(session) = sessions.get(&address) else { return false };
         let same = session.client_random == hello.client_random
-            && session.boot_epoch == hello.boot_epoch
+            && session.welcome.boot_epoch == hello.boot_epoch
             && session.gateway_id == hello.gateway_id;
-        let server_time_us = self.context.clock.read().now.as_micros();
-        same.then_some(Welcome { server_time_us, ..session.welcome })
+        if same {
+            let server_time_us = self.context.clock.read().now.as_micros();
+            let welcome = Welcome { server_time_us, ..session.welcome };
+            session.peer.send_now(|buffer| welcome.encode(buffer));
+        }
+        same
     }
 
     /// Judges hellos, one after the other: the registry may have to be asked.
     async fn greet(self: Arc<Self>, mut waiting: mpsc::Receiver<WaitingHello>) {
-        while let Some((peer, frame)) = waiting.recv().await {
+        while let Some((address, frame)) = waiting.recv().await {
             let limit_bytes = usize::from(self.context.settings.max_datagram_bytes);
             let Ok(Ok(Message::Hello(hello))) = deframe_whole(&frame, limit_bytes).map(Message::decode)
             else {
                 continue;
             };
-            let datagram_bytes = DATAGRAM_HEADER_BYTES + frame.len();
-            if let Some(welcome) = self.welcomed(peer, &hello) {
-                self.send(peer, welcome.session, 1, |frame| welcome.encode(frame));
+            if self.welcome_again(address, &hello) {
                 continue;
             }
-            match self.context.greet(&hello, Order::Any).await {
-                Err(refuse) => self.refuse(datagram_bytes, peer, 0, &refuse),
-                Ok(greeting) => self.open(peer, &hello, greeting, datagram_bytes),
+            let opened = self.context.greet(&hello, Order::Any).await;
+            if let Err(refuse) = opened.and_then(|greeting| self.open(address, &hello, greeting)) {
+                self.refuse(DATAGRAM_HEADER_BYTES + frame.len(), &self.peer(address, 0), &refuse);
             }
         }
     }
 
     fn open(
         self: &Arc<Self>,
-        peer: SocketAddr,
+        address: SocketAddr,
         hello: &Hello<'_>,
         greeting: Greeting,
-        datagram_bytes: usize,
-    ) {
-        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
-            let refuse = Refuse::new(RefusalCode::TooManySessions, "every place for a session is taken");
-            return self.refuse(datagram_bytes, peer, 0, &refuse);
-        };
+    ) -> Result<(), Refuse> {
+        let place = Arc::clone(&self.places)
+            .try_acquire_owned()
+            .map_err(|_| Refuse::new(RefusalCode::TooManySessions, "every place for a session is taken"))?;
         let welcome = greeting.welcome;
-        let window_frames = usize::try_from(welcome.window_frames).unwrap_or(usize::MAX);
-        let (frames, incoming) = mpsc::channel(window_frames);
+        let peer = self.peer(address, welcome.session);
+        let (frames, arrived) = mpsc::channel(usize::try_from(welcome.window_frames).unwrap_or(usize::MAX));
         let session = Session {
-            number: welcome.session,
             client_random: hello.client_random,
-            boot_epoch: hello.boot_epoch,
             gateway_id: hello.gateway_id.to_owned(),
             welcome,
+            peer: peer.clone(),
             frames,
         };
         // An older session of the same address loses its sender, answers what it has begun with, and ends.
-        self.lock().insert(peer, session);
-        self.send(peer, welcome.session, 1, |frame| welcome.encode(frame));
+        self.lock().insert(address, session);
+        peer.send_now(|buffer| welcome.encode(buffer));
         let shard = Arc::clone(self);
         self.tasks.spawn(async move {
             count(&shard.context.counters.udp_sessions_opened);
             let open = OpenGuard::new(&shard.context.counters.udp_sessions_open);
-            shard.serve(peer, greeting, incoming).await;
-            shard.forget(peer, welcome.session);
+            let incoming = Incoming { shard: Arc::clone(&shard), peer: peer.clone(), arrived };
+            incoming.serve(greeting).await;
+            shard.forget(&peer);
             drop((open, place));
         });
+        Ok(())
     }
 
-    async fn serve(&self, peer: SocketAddr, greeting: Greeting, mut incoming: mpsc::Receiver<Bytes>) {
-        let Greeting { gateway, first_unacked, welcome } = greeting;
-        let sequences =
-            Arc::new(Mutex::new(Sequences::new(Order::Any, first_unacked, welcome.window_frames)));
-        let (outgoing, answers) = mpsc::channel(usize::try_from(welcome.window_frames).unwrap_or(usize::MAX));
-        let mut inlet =
-            Inlet::new(Arc::clone(&self.context), gateway, Order::Any, Arc::clone(&sequences), outgoing);
-        let max_datagram_bytes = usize::from(welcome.max_datagram_bytes);
-        let outlet = Outlet::udp(Arc::clone(&self.socket), peer, welcome.session, max_datagram_bytes);
-        let answering = Answerer::new(outlet, sequences).run(answers);
-        let reading = async {
-            self.frames(peer, welcome.session, &mut inlet, &mut incoming).await;
-            if self.context.stop.is_cancelled() {
-                for _ in 0..GOODBYES {
-                    inlet.drain().await;
-                    tokio::time::sleep(GOODBYES_APART).await;
-                }
-            }
-            drop(inlet);
-        };
-        let ((), _) = tokio::join!(reading, answering);
-    }
-
-    async fn frames(
-        &self,
-        peer: SocketAddr,
-        session: u64,
-        inlet: &mut Inlet,
-        incoming: &mut mpsc::Receiver<Bytes>,
-    ) {
-        let limit_bytes = usize::from(self.context.settings.max_datagram_bytes);
-        loop {
-            let next = tokio::select! {
-                biased;
-                () = self.context.stop.cancelled() => return,
-                next = timeout(self.context.settings.idle_timeout, incoming.recv()) => next,
-            };
-            let Ok(Some(frame)) = next else { return };
-            let taken = match deframe_whole(&frame, limit_bytes).and_then(Message::decode) {
-                Ok(message) => inlet.take(message).await,
-                Err(error) => Err(End::Refused(DecodeError::into(error))),
-            };
-            match taken {
-                Ok(()) => {}
-                Err(End::Leaving | End::Unheard) => return,
-                Err(End::Refused(refuse)) => {
-                    self.refuse(DATAGRAM_HEADER_BYTES + frame.len(), peer, session, &refuse);
-                    if refuse.code.ends_udp_session() {
-                        return;
-                    }
-                }
-            }
-        }
-    }
-
-    fn forget(&self, peer: SocketAddr, number: u64) {
+    fn forget(&self, peer: &UdpPeer) {
         let mut sessions = self.lock();
-        if sessions.get(&peer).is_some_and(|session| session.number == number) {
-            sessions.remove(&peer);
+        if sessions.get(&peer.address).is_some_and(|session| session.peer.session == peer.session) {
+            sessions.remove(&peer.address);
         }
     }
 
-    fn refuse(&self, datagram_bytes: usize, peer: SocketAddr, session: u64, refuse: &Refuse) {
+    /// The peer of a session, with its packet numbers; of no session here, with packet numbers of its own.
+    fn peer(&self, address: SocketAddr, session: u64) -> UdpPeer {
+        let sessions = self.lock();
+        match sessions.get(&address) {
+            Some(open) if open.peer.session == session => open.peer.clone(),
+            _ => UdpPeer::new(Arc::clone(&self.socket), address, session),
+        }
+    }
+
+    fn refuse(&self, datagram_bytes: usize, peer: &UdpPeer, refuse: &Refuse) {
         self.context.counters.refused(refuse.code);
         tracing::debug!(code = refuse.code.label(), text = refuse.text, "a datagram was refused");
         let limit_bytes = (datagram_bytes * REFUSAL_TIMES_DATAGRAM).saturating_sub(DATAGRAM_HEADER_BYTES);
         match refuse.encode(limit_bytes) {
-            Some(encoded) if datagram_bytes >= DATAGRAM_HEADER_BYTES => {
-                self.send(peer, session, 1, |frame| {
-                    frame[..encoded.len()].copy_from_slice(&encoded);
-                    Ok(encoded.len())
-                })
-            }
+            Some(frame) if datagram_bytes >= DATAGRAM_HEADER_BYTES => peer.send_now(|buffer| {
+                buffer[..frame.len()].copy_from_slice(&frame);
+                Ok(frame.len())
+            }),
             _ => count(&self.context.counters.datagrams_ignored),
         }
     }
 
-    /// Sends one frame from outside a session's answerer, if the socket takes it at once.
-    fn send(
-        &self,
-        peer: SocketAddr,
-        session: u64,
-        packet_number: u64,
-        encode: impl FnOnce(&mut [u8]) -> Result<usize, beacon_protocol::EncodeError>,
-    ) {
-        let mut datagram = [0; 512];
-        let (head, frame) = datagram.split_at_mut(DATAGRAM_HEADER_BYTES);
-        if (DatagramHeader { session, packet_number }).encode(head).is_ok()
-            && let Ok(length) = encode(frame)
-        {
-            // Lost like any datagram may be: the gateway repeats what is not answered.
-            let _ = self.socket.try_send_to(&datagram[..DATAGRAM_HEADER_BYTES + length], peer);
-        }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SocketAddr, Session>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<SocketAddr, Session>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -366,8 +306,8 @@ fn busy(sequence: Option<u64>) -> Refuse {
     Refuse { retry_after_ms: BUSY_RETRY_MS, ..refuse }.of_sequence(sequence.unwrap_or_default())
 }
 
-/// What a datagram is told whose session has just ended.
-fn ended(context: &Context) -> Refuse {
+/// What a datagram is told that belongs to no session: to open one, unless the daemon stops.
+fn unknown_session(context: &Context) -> Refuse {
     if context.stop.is_cancelled() {
         Refuse::new(RefusalCode::Draining, "the daemon stops")
     } else {

@@ -40,12 +40,15 @@ pub(super) enum Settled {
 }
 
 impl PendingAnswer {
-    /// Waits until the answer is final. What was undone is `undecided`.
-    pub async fn settled(self) -> Answer {
-        match self.settled.await {
-            Ok(Settled::Durable) => self.answer,
+    /// Waits until the answer is final. What was undone is `undecided`. Dropping the future before it ends loses
+    /// nothing; once it has ended it must not be asked again.
+    pub async fn settled(&mut self) -> Answer {
+        let settled = (&mut self.settled).await;
+        let answer = std::mem::take(&mut self.answer);
+        match settled {
+            Ok(Settled::Durable) => answer,
             // A writer that is gone has not said that anything is durable.
-            Ok(Settled::Undone) | Err(_) => undone(self.answer, &self.leaning),
+            Ok(Settled::Undone) | Err(_) => undone(answer, &self.leaning),
         }
     }
 }
@@ -88,9 +91,9 @@ pub struct PendingPreferences {
 }
 
 impl PendingPreferences {
-    /// Waits until the answer is final.
-    pub async fn settled(self) -> PreferencesAnswer {
-        match self.settled.await {
+    /// Waits until the answer is final, as [`PendingAnswer::settled`] does.
+    pub async fn settled(&mut self) -> PreferencesAnswer {
+        match (&mut self.settled).await {
             Ok(Settled::Durable) => PreferencesAnswer::Accepted,
             Ok(Settled::Undone) | Err(_) => PreferencesAnswer::Undecided(UndecidedReason::Store),
         }

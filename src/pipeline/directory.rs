@@ -400,14 +400,49 @@ mod tests {
         seconds(60).await;
         assert!(matches!(directory.resolve(&1).await, Known::Is(value) if *value == 10));
         assert!(matches!(directory.resolve(&2).await, Known::CannotSay));
-        *store.values.lock().unwrap() = values;
+        let mut values = values.unwrap();
+        values.insert(1, 11);
+        *store.values.lock().unwrap() = Some(values);
         seconds(2).await;
-        assert!(
-            matches!(directory.resolve(&2).await, Known::CannotSay),
-            "asked again beside, not waited for"
-        );
+        assert!(matches!(directory.resolve(&2).await, Known::CannotSay), "asked beside, not waited for");
         refreshes_end(&directory).await;
         assert!(matches!(directory.resolve(&2).await, Known::Not));
+        assert!(matches!(directory.resolve(&1).await, Known::Is(value) if *value == 11), "not served again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_row_that_breaks_the_model_says_nothing_of_others() {
+        let (store, directory) = directory(Some(HashMap::from([(1, 10)])));
+        *store.bad_key.lock().unwrap() = Some(2);
+        assert!(matches!(directory.resolve(&2).await, Known::CannotSay));
+        assert!(matches!(directory.resolve(&1).await, Known::Is(_)), "never seen, and loaded all the same");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_who_come_while_a_load_takes_its_time_share_it() {
+        let (store, directory) = directory(Some(HashMap::from([(1, 10)])));
+        store.gate.forget_permits(usize::MAX);
+        let mut first = Box::pin(directory.resolve(&1));
+        assert!((&mut first).now_or_never().is_none());
+        seconds(1).await;
+        let mut second = Box::pin(directory.resolve(&1));
+        assert!((&mut second).now_or_never().is_none());
+        store.gate.add_permits(2);
+        assert!(matches!(first.await, Known::Is(_)));
+        assert!(matches!(second.await, Known::Is(_)));
+        assert_eq!(store.loads.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_frames_keys_share_one_deadline() {
+        let (store, directory) = directory(Some(HashMap::new()));
+        store.gate.forget_permits(usize::MAX);
+        let before = Instant::now();
+        let deadline = directory.deadline();
+        for key in 0..255 {
+            assert!(matches!(directory.resolve_until(&key, deadline).await, Known::CannotSay));
+        }
+        assert_eq!(before.elapsed(), Duration::from_secs(2));
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,6 +2,7 @@
 
 mod scripted;
 
+use beacond::domain::clock::ClockReading;
 use beacond::domain::gateway::{Gateway, GatewayStatus, StoreScope};
 use beacond::domain::outcome::{InvalidField, Outcome, UndecidedReason};
 use beacond::domain::preference::PreferenceChange;
@@ -35,7 +36,7 @@ async fn admit(world: &World, sightings: &[ClaimedSighting<'_>]) -> Admitted {
 async fn answer(world: &World, sightings: &[ClaimedSighting<'_>]) -> Answer {
     match admit(world, sightings).await {
         Admitted::Final(answer) => answer,
-        Admitted::Pending(pending) => pending.settled().await,
+        Admitted::Pending(mut pending) => pending.settled().await,
     }
 }
 
@@ -56,9 +57,9 @@ fn balanced(world: &World) -> beacond::pipeline::Ledger {
 async fn no_answer_that_leans_on_a_pending_identity_leaves_before_the_commit() {
     let world = start(|_| {});
     let held = world.writer.hold();
-    let first = pending(admit(&world, &[strong("alice", 0)]).await);
-    let again = pending(admit(&world, &[strong("alice", 0)]).await);
-    let near = pending(admit(&world, &[strong("alice", 59)]).await);
+    let mut first = pending(admit(&world, &[strong("alice", 0)]).await);
+    let mut again = pending(admit(&world, &[strong("alice", 0)]).await);
+    let mut near = pending(admit(&world, &[strong("alice", 59)]).await);
     let ledger = balanced(&world);
     assert_eq!((ledger.received, ledger.in_progress, ledger.decided()), (3, 3, 0));
     let mut first = Box::pin(first.settled());
@@ -81,9 +82,9 @@ async fn a_failed_commit_undoes_every_decision_that_leant_on_it_and_no_other() {
     let world = start(|_| {});
     let held = world.writer.hold();
     let weak = ClaimedSighting { rssi_dbm: -90, ..strong("alice", 0) };
-    let first = pending(admit(&world, &[weak, strong("alice", 0), strong("bob", 0)]).await);
+    let mut first = pending(admit(&world, &[weak, strong("alice", 0), strong("bob", 0)]).await);
     // Queued behind the batch that fails, and leaning on it.
-    let near = pending(admit(&world, &[strong("alice", 1), strong("carol", 0)]).await);
+    let mut near = pending(admit(&world, &[strong("alice", 1), strong("carol", 0)]).await);
     held.release(Script::NotCommitted);
     let first = first.settled().await;
     assert_eq!(first.exceptions, [(1, UNDECIDED), (2, UNDECIDED)]);
@@ -103,7 +104,7 @@ async fn a_commit_in_doubt_is_answered_by_what_the_store_says_of_it() {
     for (committed, expected) in [(true, Outcome::Identified), (false, UNDECIDED)] {
         let world = start(|_| {});
         let held = world.writer.hold();
-        let first = pending(admit(&world, &[strong("alice", 0)]).await);
+        let mut first = pending(admit(&world, &[strong("alice", 0)]).await);
         // The store cannot say at first: nobody is told anything until it can.
         held.release(Script::InDoubt { unanswered: 2, committed });
         assert_eq!(first.settled().await.counts.of(expected), 1);
@@ -155,6 +156,43 @@ async fn a_question_that_hangs_is_given_up_in_bounded_time() {
 }
 
 #[tokio::test]
+async fn an_answer_about_late_sightings_is_not_believed_after_a_long_wait_for_room() {
+    let world = start(|settings| {
+        settings.queue_rows = 1;
+        settings.question_timeout = std::time::Duration::from_millis(20);
+    });
+    let held = world.writer.hold();
+    let late = [strong("alice", -3_600)];
+    let first = world.record.hold();
+    let mut asking = Box::pin(admit(&world, &late));
+    assert!((&mut asking).now_or_never().is_none(), "the question is held");
+    let mut fills = pending(admit(&world, &[strong("bob", 0)]).await);
+    first.release();
+    assert!((&mut asking).now_or_never().is_none(), "answered, and waiting for room");
+    tokio::time::pause();
+    tokio::time::advance(std::time::Duration::from_millis(50)).await;
+    tokio::time::resume();
+    held.release(Script::Commit);
+    fills.settled().await;
+    let Admitted::Final(answer) = asking.await else { panic!("nothing to wait for") };
+    assert_eq!(answer.exceptions, [(0, UNDECIDED)]);
+    balanced(&world);
+}
+
+#[tokio::test]
+async fn preferences_of_an_unsure_clock_are_undecided() {
+    let world = start(|_| {});
+    let clock = ClockReading { wall: NOW.plus_micros(-3_600 * SECOND), ..world.clock.read_now() };
+    let claim = PreferenceChange::from_claim(b"alice", NOW, std::iter::empty());
+    let admitter = Admitter::new(world.pipeline.clone());
+    let AdmittedPreferences::Final(answer) = admitter.preferences(&clock, claim).await else {
+        panic!("nothing to wait for")
+    };
+    assert_eq!(answer, PreferencesAnswer::Undecided(UndecidedReason::Clock));
+    balanced(&world);
+}
+
+#[tokio::test]
 async fn what_was_stored_before_this_start_is_asked_about_however_fresh() {
     let world = start(|_| {});
     world.record.store("alice", NOW);
@@ -193,7 +231,7 @@ async fn a_full_queue_makes_sessions_wait_and_loses_nothing() {
     let held = world.writer.hold();
     let ids: Vec<String> = (0..4).map(|number| format!("c{number}")).collect();
     let frame: Vec<_> = ids.iter().map(|id| strong(id, 0)).collect();
-    let first = pending(admit(&world, &frame).await);
+    let mut first = pending(admit(&world, &frame).await);
     let next = [strong("waits", 0)];
     let mut waiting = Box::pin(admit(&world, &next));
     assert!((&mut waiting).now_or_never().is_none(), "no room: the session waits");
@@ -208,7 +246,7 @@ async fn a_full_queue_makes_sessions_wait_and_loses_nothing() {
 async fn giving_up_a_frame_that_waits_leaves_no_trace() {
     let world = start(|settings| settings.queue_rows = 1);
     let held = world.writer.hold();
-    let first = pending(admit(&world, &[strong("alice", 0)]).await);
+    let mut first = pending(admit(&world, &[strong("alice", 0)]).await);
     let next = [strong("bob", 0)];
     drop(Box::pin(admit(&world, &next)).now_or_never());
     held.release(Script::Commit);
@@ -225,12 +263,14 @@ async fn giving_up_a_frame_that_waits_leaves_no_trace() {
 async fn everything_accepted_before_the_close_is_stored_and_later_frames_are_undecided() {
     let world = start(|_| {});
     let held = world.writer.hold();
-    let first = pending(admit(&world, &[strong("alice", 0)]).await);
+    let mut first = pending(admit(&world, &[strong("alice", 0)]).await);
     world.pipeline.close();
-    let after = pending(admit(&world, &[strong("bob", 0), strong("alice", 1)]).await);
+    let mut after = pending(admit(&world, &[strong("bob", 0), strong("alice", 1)]).await);
     held.release(Script::Commit);
     assert_eq!(first.settled().await.counts.of(Outcome::Identified), 1);
-    assert_eq!(after.settled().await.exceptions, [(0, UNDECIDED), (1, UNDECIDED)]);
+    let after = after.settled().await;
+    assert_eq!(after.exceptions, [(0, UNDECIDED)], "bob is new, and nothing new is taken");
+    assert_eq!(after.counts.of(Outcome::Duplicate), 1, "alice's identity was still on its way");
     assert_eq!(world.stored(), [("alice".to_owned(), NOW)]);
     balanced(&world);
 }
@@ -243,7 +283,7 @@ async fn preferences_wait_for_their_commit_and_have_their_own_line() {
         |at: Timestamp| PreferenceChange::from_claim(b"alice", at, [(&b"k"[..], &b"v"[..])].into_iter());
     let clock = world.clock.read_now();
     let held = world.writer.hold();
-    let AdmittedPreferences::Pending(waiting) = admitter.preferences(&clock, change(NOW)).await else {
+    let AdmittedPreferences::Pending(mut waiting) = admitter.preferences(&clock, change(NOW)).await else {
         panic!("final before the commit");
     };
     assert_eq!(balanced(&world).preferences.in_progress, 1);

@@ -17,6 +17,7 @@ use beacond::ports::{
 };
 use beacond::tasks::TaskGroup;
 use crossbeam_channel::{Receiver, Sender, bounded};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 /// The one registered beacon.
@@ -95,6 +96,16 @@ pub struct ScriptedRecord {
     rows: Mutex<Vec<StoredIdentity>>,
     questions: AtomicU64,
     state: Mutex<RecordState>,
+    held: Mutex<Option<oneshot::Receiver<()>>>,
+}
+
+/// Holds the record's next answer until released.
+pub struct HeldAnswer(oneshot::Sender<()>);
+
+impl HeldAnswer {
+    pub fn release(self) {
+        self.0.send(()).unwrap();
+    }
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq)]
@@ -114,6 +125,13 @@ impl ScriptedRecord {
 
     pub fn questions(&self) -> u64 {
         self.questions.load(Ordering::Relaxed)
+    }
+
+    /// Holds the next answer about late sightings.
+    pub fn hold(&self) -> HeldAnswer {
+        let (sender, receiver) = oneshot::channel();
+        *self.held.lock().unwrap() = Some(receiver);
+        HeldAnswer(sender)
     }
 
     pub fn break_down(&self) {
@@ -155,6 +173,10 @@ impl SystemOfRecord for ScriptedRecord {
                 RecordState::Answers => {}
                 RecordState::Down => return Err(down()),
                 RecordState::Hangs => std::future::pending::<()>().await,
+            }
+            let held = self.held.lock().unwrap().take();
+            if let Some(held) = held {
+                held.await.unwrap();
             }
             let rows = self.rows.lock().unwrap();
             let near = |row: &&StoredIdentity| {

@@ -16,10 +16,10 @@ pub const BUSY_TIMEOUT: Duration = Duration::from_millis(1500);
 const APPLICATION_ID: i32 = 0x4243_4E44;
 
 /// Settings of a connection that writes. `fullfsync` matters on macOS only. Measured on a file of a million
-/// identities: a smaller page cache reads pages again (64 MiB hold the pages that a batch of 20,000 touches), a
-/// smaller WAL is checkpointed so often that each page is written twice (CPU per identity: 34 us at 8,192 pages,
-/// 30 us at 32,768, 29 us at 65,536), and `mmap_size` gains nothing, while with it a failing disk would be a signal
-/// that kills the daemon instead of an error.
+/// identities, in batches of 5,000: a smaller WAL is checkpointed so often that each page is written twice (CPU per
+/// identity: 34 us at 8,192 pages, 30 us at 32,768 and no less at 65,536); a page cache of 16 to 256 MiB makes no
+/// difference past the noise, and neither does `mmap_size`, with which a failing disk would be a signal that kills
+/// the daemon instead of an error.
 const WRITER_PRAGMAS: &str = "
     PRAGMA synchronous = FULL;
     PRAGMA fullfsync = ON;

@@ -18,7 +18,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::window::SPACING_US;
 use crate::ports::{PortFuture, StoreError, StoredIdentity, SystemOfRecord};
 
-/// One lookup a pair, all in one transaction: a join with `json_each` took 1.2 to 1.4 times as long.
+/// One lookup a pair, all in one transaction: once warm, a join with `json_each` took 1.2 to 1.4 times as long.
 const SELECT_NEAR: &str = "SELECT beacon_id, detected_at FROM customer_identities
     WHERE customer_id = ?1 AND detected_at > ?2 AND detected_at < ?3 ORDER BY detected_at";
 

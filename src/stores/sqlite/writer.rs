@@ -11,7 +11,7 @@ use super::open::{FILE_NAME, OpenError, open_for_writing};
 use crate::domain::identity::CustomerIdentity;
 use crate::ports::{BatchWriter, Block, StoreError, WriteError};
 
-// Rows go one by one through prepared statements: 50 rows to a statement took 10% more CPU.
+// Rows go one by one through prepared statements: 50 rows to a statement took more CPU, 33 us an identity for 29.
 const UPSERT_CUSTOMER: &str = "INSERT INTO customers (customer_id, last_seen) VALUES (?1, ?2)
     ON CONFLICT (customer_id) DO UPDATE SET last_seen = ?3 WHERE ?3 > last_seen";
 const INSERT_IDENTITY: &str = "INSERT INTO customer_identities
