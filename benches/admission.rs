@@ -1,6 +1,12 @@
 //! Admission end to end without a socket: frame bytes in, outcomes out, on one core.
 //!
 //! The reference is decoding the same frames and looking at every field: what admission costs is the difference.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    reason = "a benchmark stops at what it does not expect"
+)]
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -23,7 +29,6 @@ use beacond::ports::{
 };
 use beacond::tasks::TaskGroup;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use tokio_util::sync::CancellationToken;
 
 const NOW: Timestamp = Timestamp::from_micros(1_800_000_000_000_000);
 const FRAMES: u64 = 6_000;
@@ -143,7 +148,7 @@ fn pipeline() -> Arc<Pipeline> {
         question_timeout: Duration::from_secs(2),
         directory: DirectorySettings::default(),
     };
-    let refreshes = TaskGroup::new("refreshes", CancellationToken::new());
+    let refreshes = TaskGroup::new("refreshes");
     let (pipeline, _writer) = Pipeline::start(
         &settings,
         Arc::new(Registered),

@@ -109,7 +109,7 @@ impl Daemon {
         let (tcp, udp) = listeners.addresses();
         let addresses = Addresses { tcp, udp, admin: admin.local_addr().map_err(admin_failed)? };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
-        let refreshes = TaskGroup::new("refreshes", CancellationToken::new());
+        let refreshes = TaskGroup::new("refreshes");
         let newest = runtime.block_on(record.newest_identity())?;
         let (pipeline, writer) = Pipeline::start(
             &config.pipeline(),

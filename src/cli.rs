@@ -18,7 +18,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::app::StartError;
 use crate::config::{Config, ConfigError, DEFAULT_TOML, Overrides};
-use crate::data_dir::DataDirError;
+use crate::data_dir::{self, DataDirError};
 use crate::ports::StoreError;
 use crate::stores::sqlite::{OpenError, SqliteAdmin};
 
@@ -146,8 +146,7 @@ impl Common {
     fn store(&self) -> Result<SqliteAdmin, Failure> {
         let config = self.config()?;
         let path = config.data_dir();
-        std::fs::create_dir_all(path)
-            .map_err(|source| DataDirError::Unusable { path: path.to_owned(), source })?;
+        data_dir::make(path)?;
         Ok(SqliteAdmin::open(path)?)
     }
 

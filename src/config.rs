@@ -195,7 +195,11 @@ impl Config {
         self.listen.admin = overrides.admin.map_or(self.listen.admin, Address);
         self.insecure_dev = overrides.insecure_dev;
         if self.insecure_dev {
-            for (key, address) in [("listen.tcp", self.listen.tcp), ("listen.udp", self.listen.udp)] {
+            for (key, address) in [
+                ("listen.tcp", self.listen.tcp),
+                ("listen.udp", self.listen.udp),
+                ("listen.admin", self.listen.admin),
+            ] {
                 if !address.0.ip().is_loopback() {
                     return Err(ConfigError::NotLoopback { key, address: address.0 });
                 }

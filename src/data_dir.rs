@@ -1,14 +1,20 @@
 //! The data directory: made if missing, held by one daemon at a time.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 /// The file whose lock is the hold on the directory; it says who holds it and where that daemon can be asked.
 const LOCK_FILE: &str = "beacond.lock";
+
+/// How often a lock that is taken is tried, and how far apart.
+const LOCK_TRIES: u32 = 5;
+const LOCK_TRIED_EVERY: Duration = Duration::from_millis(20);
 
 /// A data directory held by this process. The hold ends with the process, however it ends.
 #[derive(Debug)]
@@ -58,7 +64,7 @@ impl DataDir {
     /// When it cannot be written to, or another daemon holds it.
     pub fn hold(path: &Path) -> Result<Self, DataDirError> {
         let unusable = |source| DataDirError::Unusable { path: path.to_owned(), source };
-        std::fs::create_dir_all(path).map_err(unusable)?;
+        make(path)?;
         let mut lock = OpenOptions::new()
             .read(true)
             .write(true)
@@ -66,7 +72,7 @@ impl DataDir {
             .truncate(false)
             .open(path.join(LOCK_FILE))
             .map_err(unusable)?;
-        match lock.try_lock() {
+        match try_lock(&lock) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let pid = holder_of(&mut lock).map_or_else(|| "unknown".to_owned(), |pid| pid.to_string());
@@ -100,6 +106,29 @@ impl DataDir {
         file.rewind()?;
         file.write_all(text.as_bytes())
     }
+}
+
+/// Makes a data directory if it is missing, for its owner alone: what is in it is personal data.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn make(path: &Path) -> Result<(), DataDirError> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|source| DataDirError::Unusable { path: path.to_owned(), source })
+}
+
+/// Whoever looks for the holder has the lock for a moment; a daemon that starts just then tries again.
+fn try_lock(lock: &File) -> Result<(), TryLockError> {
+    for _ in 1..LOCK_TRIES {
+        match lock.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::park_timeout(LOCK_TRIED_EVERY),
+            locked => return locked,
+        }
+    }
+    lock.try_lock()
 }
 
 /// The daemon that holds a data directory now, if one does.

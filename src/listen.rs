@@ -88,7 +88,7 @@ impl Listeners {
     #[must_use]
     pub fn serve(self, settings: &ListenSettings, pipeline: Arc<Pipeline>, clock: Arc<dyn Clock>) -> Serving {
         let stop = CancellationToken::new();
-        let tasks = TaskGroup::new("sessions", stop.clone());
+        let tasks = TaskGroup::new("sessions");
         let context = Arc::new(Context {
             settings: settings.clone(),
             pipeline,

@@ -17,7 +17,7 @@ pub type PortFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// The clocks of the system. Nothing else in the daemon reads a clock to decide something.
 pub trait Clock: Send + Sync + fmt::Debug {
-    /// Reads all of them; `steady` never goes back from one call to the next.
+    /// Reads them; `now` goes back only when a wall clock that was set back has been adopted.
     fn read(&self) -> ClockReading;
 }
 

@@ -1,9 +1,8 @@
-//! Groups of tasks: each has a name, a way to be told to stop, and an owner that waits for its end.
+//! Groups of tasks: each has a name and an owner that waits for its end.
 
 use std::future::Future;
 
 use tokio::time::{Duration, timeout};
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// Tasks that belong together and end together.
@@ -11,14 +10,13 @@ use tokio_util::task::TaskTracker;
 pub struct TaskGroup {
     name: &'static str,
     tracker: TaskTracker,
-    stop: CancellationToken,
 }
 
 impl TaskGroup {
-    /// An empty group that is told to stop by `stop`.
+    /// An empty group.
     #[must_use]
-    pub fn new(name: &'static str, stop: CancellationToken) -> Self {
-        Self { name, tracker: TaskTracker::new(), stop }
+    pub fn new(name: &'static str) -> Self {
+        Self { name, tracker: TaskTracker::new() }
     }
 
     /// Starts a task of this group on the current runtime.
@@ -27,12 +25,6 @@ impl TaskGroup {
         F: Future<Output = ()> + Send + 'static,
     {
         self.tracker.spawn(task);
-    }
-
-    /// The token its tasks listen to.
-    #[must_use]
-    pub const fn stop(&self) -> &CancellationToken {
-        &self.stop
     }
 
     /// How many of its tasks have not ended.

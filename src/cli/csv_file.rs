@@ -81,7 +81,16 @@ pub(super) fn read<T>(
         .collect::<Result<Vec<_>, _>>()?;
     let mut rows = Vec::new();
     for record in reader.records() {
-        let record = record.map_err(|error| unreadable(&error))?;
+        let record = record.map_err(|error| match (error.kind(), error.position()) {
+            (csv::ErrorKind::UnequalLengths { expected_len, len, .. }, Some(position)) => {
+                let line = position.line();
+                Failure::new(
+                    exit::DATA,
+                    format!("{file}: line {line}: {len} columns, not the {expected_len} of line 1"),
+                )
+            }
+            _ => unreadable(&error),
+        })?;
         rows.push(parse(&Line { file: &file, columns: &columns, names, record: &record })?);
     }
     Ok(rows)

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -48,6 +49,11 @@ pub(super) fn run(args: &ServeArgs) -> Result<ExitCode, Failure> {
         admin: args.admin,
         insecure_dev: args.insecure_dev,
     })?;
+    if let Some(path) = &args.ready_file {
+        // One left by a daemon that was killed would say that this one is ready.
+        remove_ready_file(path)?;
+    }
+    raise_open_files();
     let stop = CancellationToken::new();
     // Before anything is opened: a signal in the middle of the start is not lost.
     stop_on_signals(stop.clone())
@@ -57,10 +63,32 @@ pub(super) fn run(args: &ServeArgs) -> Result<ExitCode, Failure> {
         write_ready_file(path, &daemon.addresses())
             .map_err(|error| Failure::new(exit::IO, format!("cannot write {}: {error}", path.display())))?;
     }
-    Ok(match daemon.run(&stop) {
+    let exit = daemon.run(&stop);
+    if let Some(path) = &args.ready_file {
+        remove_ready_file(path)?;
+    }
+    Ok(match exit {
         Exit::Clean => ExitCode::SUCCESS,
         Exit::CutOff => ExitCode::from(CUT_OFF),
     })
+}
+
+fn remove_ready_file(path: &Path) -> Result<(), Failure> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Failure::new(exit::IO, format!("cannot remove {}: {error}", path.display())))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Asks for as many open files as the system lets this process have: every TCP session is one.
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, ..limit };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, current = limit.current, "the limit of open files could not be raised");
+    }
 }
 
 /// Written beside and renamed: whoever waits for the file never reads half of it.

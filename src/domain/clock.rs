@@ -19,15 +19,13 @@ pub struct ClockReading {
     pub now: Timestamp,
     /// What the wall clock says.
     pub wall: Timestamp,
-    /// The wall clock at start advanced by the monotonic clock: never steps, so durations are measured on it.
-    pub steady: Timestamp,
 }
 
 impl ClockReading {
-    /// A reading on which all three agree.
+    /// A reading on which both agree.
     #[must_use]
     pub const fn agreed(now: Timestamp) -> Self {
-        Self { now, wall: now, steady: now }
+        Self { now, wall: now }
     }
 
     /// Whether the wall clock is too far from the daemon's for either to be believed alone.
@@ -40,7 +38,6 @@ impl ClockReading {
 /// Keeps the daemon's now from what the two clocks of the system say.
 #[derive(Debug, Clone)]
 pub struct ClockKeeper {
-    start_offset_us: i64,
     adopted_offset_us: i64,
     candidate: Option<Candidate>,
 }
@@ -56,7 +53,7 @@ impl ClockKeeper {
     #[must_use]
     pub const fn new(wall: Timestamp, monotonic_us: i64) -> Self {
         let offset_us = wall.as_micros().saturating_sub(monotonic_us);
-        Self { start_offset_us: offset_us, adopted_offset_us: offset_us, candidate: None }
+        Self { adopted_offset_us: offset_us, candidate: None }
     }
 
     /// Takes note of both clocks. A wall clock that came to differ is adopted once it has been steady for
@@ -68,11 +65,7 @@ impl ClockKeeper {
         } else {
             self.consider(offset_us, monotonic_us);
         }
-        ClockReading {
-            now: Timestamp::from_micros(monotonic_us).plus_micros(self.adopted_offset_us),
-            wall,
-            steady: Timestamp::from_micros(monotonic_us).plus_micros(self.start_offset_us),
-        }
+        ClockReading { now: Timestamp::from_micros(monotonic_us).plus_micros(self.adopted_offset_us), wall }
     }
 
     fn consider(&mut self, offset_us: i64, monotonic_us: i64) {
@@ -169,7 +162,6 @@ mod tests {
         let adopted = keeper.observe(START.plus_micros(step + 60 * SECOND), 60 * SECOND);
         assert!(!adopted.disagrees());
         assert_eq!(adopted.now, START.plus_micros(step + 60 * SECOND));
-        assert_eq!(adopted.steady, START.plus_micros(60 * SECOND), "durations do not step");
     }
 
     #[test]

@@ -78,10 +78,13 @@ impl Inlet {
                 count(&self.context.counters.frames_skipped);
                 Ok(())
             }
-            Message::Hello(_) | Message::Welcome(_) | Message::Ack(_) | Message::Refusal(_) => Err(
-                Refuse::new(RefusalCode::UnexpectedKind, "a gateway may not send this in an open session")
-                    .into(),
-            ),
+            // Nothing is ever refused in answer to a refusal.
+            Message::Refusal(_) => Err(End::Leaving),
+            Message::Hello(_) | Message::Welcome(_) | Message::Ack(_) => Err(Refuse::new(
+                RefusalCode::UnexpectedKind,
+                "a gateway may not send this in an open session",
+            )
+            .into()),
         }
     }
 

@@ -124,10 +124,11 @@ impl Shard {
         }
     }
 
-    /// Waits for the stop and then for the end of every session of this socket.
+    /// Waits for the stop and then for the end of every session: a socket that closes while others of its port serve
+    /// would move their gateways' datagrams about.
     async fn ended(&self) {
         self.context.stop.cancelled().await;
-        while !self.lock().is_empty() {
+        while self.places.available_permits() < self.context.settings.max_udp_sessions {
             tokio::time::sleep(ENDED_ASKED_EVERY).await;
         }
     }

@@ -8,7 +8,7 @@ use tokio::time::{Duration, Instant, timeout};
 use super::answer::{Admitted, AdmittedPreferences, PendingPreferences, PreferencesAnswer};
 use super::batch::BatchLimits;
 use super::core::{Core, Effect, State};
-use super::decide::{Candidate, Judged, LateAnswer, beacon_of, decide};
+use super::decide::{Candidate, Judged, LateAnswer, Times, beacon_of, decide};
 use super::directory::{Directory, DirectorySettings};
 use super::judge::{BeaconVerdict, Rules};
 use super::ledger::Ledger;
@@ -208,15 +208,16 @@ impl Admitter {
         let candidates = self.judge(clock, sightings);
         let pipeline = Arc::clone(&self.pipeline);
         let room = pipeline.room(candidates).await;
-        let asked = {
+        let (asked, fresh_at) = {
             let mut state = pipeline.core.lock();
-            // The wait for room may have been long: what is late is judged by the time of the decision.
+            // The wait for room may have been long: what is late is told by the time it is over.
             let now = pipeline.clock.read().now;
             let asked = self.late_questions(&state, now, sightings);
             if asked.is_empty() {
-                return self.decide_within(room, &mut state, now, sightings, &LateAnswer::NotAsked);
+                let times = Times { fresh_at: now, accepted_at: now };
+                return self.decide_within(room, &mut state, times, sightings, &LateAnswer::NotAsked);
             }
-            asked
+            (asked, now)
         };
         // Nobody else's decisions wait for this frame's question.
         drop(room);
@@ -227,8 +228,8 @@ impl Admitter {
         // What was accepted since the question is in the window still, if the question was asked lately.
         let stale = asked_at.elapsed() > pipeline.question_timeout;
         let late = if stale { LateAnswer::CannotBeAsked } else { late };
-        let now = pipeline.clock.read().now;
-        self.decide_within(room, &mut state, now, sightings, &late)
+        let times = Times { fresh_at, accepted_at: pipeline.clock.read().now };
+        self.decide_within(room, &mut state, times, sightings, &late)
     }
 
     /// Takes a customer's preferences in.
@@ -326,12 +327,12 @@ impl Admitter {
         &self,
         room: Option<SemaphorePermit<'_>>,
         state: &mut State,
-        now: Timestamp,
+        times: Times,
         sightings: &[ClaimedSighting<'_>],
         late: &LateAnswer,
     ) -> Admitted {
         let pending_before = state.window.pending();
-        let admitted = decide(state, now, &self.verdicts, self.judged.iter().zip(sightings), late);
+        let admitted = decide(state, times, &self.verdicts, self.judged.iter().zip(sightings), late);
         let accepted = state.window.pending().saturating_sub(pending_before);
         // What was accepted keeps its room until it is settled; the rest is given back here.
         let accepted = usize::try_from(accepted).unwrap_or(usize::MAX);

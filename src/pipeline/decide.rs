@@ -45,6 +45,16 @@ impl LateAnswer {
     }
 }
 
+/// The times of a decision.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Times {
+    /// When it was told which sightings are late, so that no sighting falls between having been fresh and not having
+    /// been asked about. The window knows by itself what has left it since.
+    pub(super) fresh_at: Timestamp,
+    /// The moment of the decision.
+    pub(super) accepted_at: Timestamp,
+}
+
 /// What deciding a frame has come to so far.
 #[derive(Default)]
 struct Decided {
@@ -76,10 +86,10 @@ pub(super) fn beacon_of<'v>(
     }
 }
 
-/// Decides a frame at `now`. Its block is queued before anybody can lean on it.
+/// Decides a frame. Its block is queued before anybody can lean on it.
 pub(super) fn decide<'s, 'f: 's>(
     state: &mut State,
-    now: Timestamp,
+    times: Times,
     verdicts: &[BeaconVerdict],
     sightings: impl Iterator<Item = (&'s Judged, &'s ClaimedSighting<'f>)> + Clone,
     late: &LateAnswer,
@@ -93,7 +103,7 @@ pub(super) fn decide<'s, 'f: 's>(
     for (index, (judged, sighting)) in (0u16..).zip(sightings) {
         match (judged, beacon_of(verdicts, sighting)) {
             (Judged::Candidate(candidate), Some(beacon)) => {
-                decided.candidate(state, now, Placed { index, candidate, sighting, beacon }, late);
+                decided.candidate(state, times, Placed { index, candidate, sighting, beacon }, late);
             }
             (Judged::Final(outcome), _) => decided.note(index, *outcome),
             // Only registered beacons make candidates.
@@ -106,15 +116,15 @@ pub(super) fn decide<'s, 'f: 's>(
 }
 
 impl Decided {
-    fn candidate(&mut self, state: &mut State, now: Timestamp, placed: Placed<'_, '_>, late: &LateAnswer) {
+    fn candidate(&mut self, state: &mut State, times: Times, placed: Placed<'_, '_>, late: &LateAnswer) {
         let Placed { index, candidate, sighting, beacon } = placed;
         let (outcome, leant_on) =
             match state.window.check(candidate.customer, sighting.detected_at, &beacon.id) {
                 Standing::Redelivery(position) => (Outcome::Identified, position),
                 Standing::Duplicate(position) => (Outcome::Duplicate, position),
                 Standing::Clear => {
-                    return match late_outcome(state, now, placed, late) {
-                        None => self.accept(state, now, placed),
+                    return match late_outcome(state, times.fresh_at, placed, late) {
+                        None => self.accept(state, times.accepted_at, placed),
                         Some(outcome) => {
                             self.redelivered += u32::from(outcome == Outcome::Identified);
                             self.note(index, outcome);
@@ -131,14 +141,14 @@ impl Decided {
         }
     }
 
-    fn accept(&mut self, state: &mut State, now: Timestamp, placed: Placed<'_, '_>) {
+    fn accept(&mut self, state: &mut State, accepted_at: Timestamp, placed: Placed<'_, '_>) {
         let Placed { index, candidate, sighting, beacon } = placed;
         let detected_at = sighting.detected_at;
         let Ok(customer_id) = CustomerId::from_bytes(sighting.customer_id) else { return };
         if state.is_closing() {
             return self.note(index, Outcome::Undecided(UndecidedReason::Store));
         }
-        if state.window.accept(candidate.customer, detected_at, &beacon.id, now).is_err() {
+        if state.window.accept(candidate.customer, detected_at, &beacon.id, accepted_at).is_err() {
             return self.note(index, Outcome::Undecided(UndecidedReason::WindowFull));
         }
         self.identities.push(CustomerIdentity {
@@ -185,11 +195,16 @@ impl Decided {
 }
 
 /// What the system of record has to say of a sighting that memory is clear about; nothing if it may be accepted.
-fn late_outcome(state: &State, now: Timestamp, placed: Placed<'_, '_>, late: &LateAnswer) -> Option<Outcome> {
+fn late_outcome(
+    state: &State,
+    fresh_at: Timestamp,
+    placed: Placed<'_, '_>,
+    late: &LateAnswer,
+) -> Option<Outcome> {
     let Placed { candidate, sighting, beacon, .. } = placed;
     let detected_at = sighting.detected_at;
     let near = match late {
-        _ if !candidate.asked && state.window.is_fresh(detected_at, now) => return None,
+        _ if !candidate.asked && state.window.is_fresh(detected_at, fresh_at) => return None,
         LateAnswer::Near(near) if candidate.asked => near,
         // It could not be asked; or memory decided it when it could have been, and has been undone since.
         _ => return Some(Outcome::Undecided(UndecidedReason::Store)),

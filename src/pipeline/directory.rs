@@ -296,7 +296,6 @@ mod tests {
 
     use futures_util::{FutureExt, StreamExt};
     use tokio::sync::Semaphore;
-    use tokio_util::sync::CancellationToken;
 
     use super::*;
 
@@ -330,7 +329,7 @@ mod tests {
                 values.as_ref().map(|values| values.get(&key).copied()).ok_or(unavailable)
             })
         });
-        let refreshes = TaskGroup::new("refreshes", CancellationToken::new());
+        let refreshes = TaskGroup::new("refreshes");
         (store, Directory::new(DirectorySettings::default(), refreshes, load))
     }
 

@@ -1,6 +1,10 @@
 //! The pipeline between scripted ports: what is answered, stored and counted when a store holds, fails or lies.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests stop at what they do not expect")]
+
 mod scripted;
+
+use std::sync::Arc;
 
 use beacond::domain::clock::ClockReading;
 use beacond::domain::gateway::{Gateway, GatewayStatus, StoreScope};
@@ -29,7 +33,7 @@ fn strong(customer_id: &str, seconds: i64) -> ClaimedSighting<'_> {
 
 async fn admit(world: &World, sightings: &[ClaimedSighting<'_>]) -> Admitted {
     let claims: [BeaconClaim; 1] = [beacon_claim(BEACON)];
-    let mut admitter = Admitter::new(world.pipeline.clone());
+    let mut admitter = Admitter::new(Arc::clone(&world.pipeline));
     admitter.sightings(&gateway(), &world.clock.read_now(), &claims, sightings).await
 }
 
@@ -184,7 +188,7 @@ async fn preferences_of_an_unsure_clock_are_undecided() {
     let world = start(|_| {});
     let clock = ClockReading { wall: NOW.plus_micros(-3_600 * SECOND), ..world.clock.read_now() };
     let claim = PreferenceChange::from_claim(b"alice", NOW, std::iter::empty());
-    let admitter = Admitter::new(world.pipeline.clone());
+    let admitter = Admitter::new(Arc::clone(&world.pipeline));
     let AdmittedPreferences::Final(answer) = admitter.preferences(&clock, claim).await else {
         panic!("nothing to wait for")
     };
@@ -278,7 +282,7 @@ async fn everything_accepted_before_the_close_is_stored_and_later_frames_are_und
 #[tokio::test]
 async fn preferences_wait_for_their_commit_and_have_their_own_line() {
     let world = start(|_| {});
-    let admitter = Admitter::new(world.pipeline.clone());
+    let admitter = Admitter::new(Arc::clone(&world.pipeline));
     let change =
         |at: Timestamp| PreferenceChange::from_claim(b"alice", at, [(&b"k"[..], &b"v"[..])].into_iter());
     let clock = world.clock.read_now();

@@ -18,36 +18,35 @@ use beacond::ports::{
 use beacond::tasks::TaskGroup;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use tokio::sync::oneshot;
-use tokio_util::sync::CancellationToken;
 
 /// The one registered beacon.
-pub const BEACON: BeaconId = BeaconId::from_bytes([7; 16]);
+pub(super) const BEACON: BeaconId = BeaconId::from_bytes([7; 16]);
 
 /// Microseconds in a second.
-pub const SECOND: i64 = 1_000_000;
+pub(super) const SECOND: i64 = 1_000_000;
 
 /// Where the clock stands.
-pub const NOW: Timestamp = Timestamp::from_micros(1_800_000_000_000_000);
+pub(super) const NOW: Timestamp = Timestamp::from_micros(1_800_000_000_000_000);
 
 /// The pipeline and what it stands on.
-pub struct World {
-    pub pipeline: Arc<Pipeline>,
-    pub clock: StandingClock,
-    pub record: Arc<ScriptedRecord>,
-    pub writer: Arc<WriterScript>,
+pub(super) struct World {
+    pub(super) pipeline: Arc<Pipeline>,
+    pub(super) clock: StandingClock,
+    pub(super) record: Arc<ScriptedRecord>,
+    pub(super) writer: Arc<WriterScript>,
     _thread: WriterThread,
 }
 
 impl World {
     /// What is stored, in the order written.
-    pub fn stored(&self) -> Vec<(String, Timestamp)> {
+    pub(super) fn stored(&self) -> Vec<(String, Timestamp)> {
         let rows = self.record.rows.lock().unwrap();
         rows.iter().map(|row| (row.customer_id.as_str().to_owned(), row.detected_at)).collect()
     }
 }
 
 /// Starts a pipeline; `adjust` changes its settings before.
-pub fn start(adjust: impl FnOnce(&mut PipelineSettings)) -> World {
+pub(super) fn start(adjust: impl FnOnce(&mut PipelineSettings)) -> World {
     let mut settings = PipelineSettings {
         time: TimeLimits::default(),
         confidence: ConfidenceSettings::default(),
@@ -63,23 +62,23 @@ pub fn start(adjust: impl FnOnce(&mut PipelineSettings)) -> World {
     let writer = Arc::new(WriterScript::default());
     let scripted = ScriptedWriter { record: Arc::clone(&record), script: Arc::clone(&writer), doubt: None };
     let clock = StandingClock;
-    let refreshes = TaskGroup::new("refreshes", CancellationToken::new());
+    let refreshes = TaskGroup::new("refreshes");
     let asked: Arc<dyn SystemOfRecord> = Arc::<ScriptedRecord>::clone(&record);
     let (pipeline, thread) =
         Pipeline::start(&settings, asked, Box::new(scripted), Arc::new(clock), [1; 16], refreshes).unwrap();
     World { pipeline, clock, record, writer, _thread: thread }
 }
 
-pub fn beacon_claim(id: BeaconId) -> BeaconClaim {
+pub(super) fn beacon_claim(id: BeaconId) -> BeaconClaim {
     BeaconClaim { id, major: 1, minor: 2 }
 }
 
 /// A clock that stands at [`NOW`].
 #[derive(Debug, Clone, Copy)]
-pub struct StandingClock;
+pub(super) struct StandingClock;
 
 impl StandingClock {
-    pub fn read_now(self) -> ClockReading {
+    pub(super) fn read_now(self) -> ClockReading {
         ClockReading::agreed(NOW)
     }
 }
@@ -92,7 +91,7 @@ impl Clock for StandingClock {
 
 /// A system of record in memory.
 #[derive(Debug, Default)]
-pub struct ScriptedRecord {
+pub(super) struct ScriptedRecord {
     rows: Mutex<Vec<StoredIdentity>>,
     questions: AtomicU64,
     state: Mutex<RecordState>,
@@ -100,10 +99,10 @@ pub struct ScriptedRecord {
 }
 
 /// Holds the record's next answer until released.
-pub struct HeldAnswer(oneshot::Sender<()>);
+pub(super) struct HeldAnswer(oneshot::Sender<()>);
 
 impl HeldAnswer {
-    pub fn release(self) {
+    pub(super) fn release(self) {
         self.0.send(()).unwrap();
     }
 }
@@ -118,27 +117,27 @@ enum RecordState {
 
 impl ScriptedRecord {
     /// Stores an identity at [`BEACON`] behind the pipeline's back.
-    pub fn store(&self, customer_id: &str, detected_at: Timestamp) {
+    pub(super) fn store(&self, customer_id: &str, detected_at: Timestamp) {
         let customer_id = CustomerId::from_bytes(customer_id.as_bytes()).unwrap();
         self.rows.lock().unwrap().push(StoredIdentity { customer_id, detected_at, beacon_id: BEACON });
     }
 
-    pub fn questions(&self) -> u64 {
+    pub(super) fn questions(&self) -> u64 {
         self.questions.load(Ordering::Relaxed)
     }
 
     /// Holds the next answer about late sightings.
-    pub fn hold(&self) -> HeldAnswer {
+    pub(super) fn hold(&self) -> HeldAnswer {
         let (sender, receiver) = oneshot::channel();
         *self.held.lock().unwrap() = Some(receiver);
         HeldAnswer(sender)
     }
 
-    pub fn break_down(&self) {
+    pub(super) fn break_down(&self) {
         *self.state.lock().unwrap() = RecordState::Down;
     }
 
-    pub fn hang(&self) {
+    pub(super) fn hang(&self) {
         *self.state.lock().unwrap() = RecordState::Hangs;
     }
 }
@@ -195,7 +194,7 @@ impl SystemOfRecord for ScriptedRecord {
 
 /// How a write ends.
 #[derive(Debug, Clone, Copy)]
-pub enum Script {
+pub(super) enum Script {
     Commit,
     NotCommitted,
     /// In doubt; the store does not answer so many questions, then says this.
@@ -207,31 +206,31 @@ pub enum Script {
 
 /// What the writer is told to do.
 #[derive(Debug, Default)]
-pub struct WriterScript {
+pub(super) struct WriterScript {
     held: Mutex<Option<Receiver<Script>>>,
     fail_every: AtomicU64,
     writes: AtomicU64,
 }
 
 /// Holds the writer's next write until released.
-pub struct Held(Sender<Script>);
+pub(super) struct Held(Sender<Script>);
 
 impl Held {
-    pub fn release(self, script: Script) {
+    pub(super) fn release(self, script: Script) {
         self.0.send(script).unwrap();
     }
 }
 
 impl WriterScript {
     /// Holds the next write.
-    pub fn hold(&self) -> Held {
+    pub(super) fn hold(&self) -> Held {
         let (sender, receiver) = bounded(1);
         *self.held.lock().unwrap() = Some(receiver);
         Held(sender)
     }
 
     /// Lets every so many-th write fail from now on, in turn before, after and in doubt of its commit.
-    pub fn fail_every(&self, writes: u64) {
+    pub(super) fn fail_every(&self, writes: u64) {
         self.fail_every.store(writes, Ordering::Relaxed);
     }
 
@@ -243,7 +242,7 @@ impl WriterScript {
         let write = self.writes.fetch_add(1, Ordering::Relaxed) + 1;
         match self.fail_every.load(Ordering::Relaxed) {
             0 => Script::Commit,
-            every if write % every != 0 => Script::Commit,
+            every if !write.is_multiple_of(every) => Script::Commit,
             every => match write / every % 3 {
                 0 => Script::NotCommitted,
                 1 => Script::InDoubt { unanswered: 0, committed: true },

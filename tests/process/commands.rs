@@ -60,7 +60,9 @@ fn a_file_that_is_no_list_of_beacons_is_named() {
     let missing = home.path("missing.csv");
     let without_status = home.write("a.csv", "beacon_id,store_id,major,minor,location,location_type\n");
     let short = home.write("b.csv", &format!("{BEACON_COLUMNS}\n{BEACON}\n{},x\n", &BEACON[..40]));
-    for (file, named) in [(missing, "missing.csv"), (without_status, "status"), (short, "line: 3")] {
+    for (file, named) in
+        [(missing, "missing.csv"), (without_status, "status"), (short, "line 3: 3 columns, not the 7")]
+    {
         let failed = home.beacond(&["beacon", "import", file.to_str().unwrap()]);
         let said = failed.failed_in_one_line(DATA);
         assert!(said.contains(named) && said.contains(file.to_str().unwrap()), "{said}");
