@@ -121,6 +121,16 @@ impl SqliteWriter {
     }
 }
 
+impl Drop for SqliteWriter {
+    /// Leaves one tidy file: what is in the WAL goes into the database. Readers may still be open, so this is not left to
+    /// the last connection; if it fails, the WAL is read at the next start as it would be after a crash.
+    fn drop(&mut self) {
+        if let Some(connection) = &self.connection {
+            let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        }
+    }
+}
+
 impl BatchWriter for SqliteWriter {
     fn write(&mut self, batch: &[Block]) -> Result<(), WriteError> {
         let plan = BatchPlan::new(batch);
