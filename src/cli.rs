@@ -5,6 +5,7 @@ mod beacon;
 mod check;
 mod csv_file;
 mod gateway;
+mod registry;
 mod serve;
 mod stats;
 

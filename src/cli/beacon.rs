@@ -1,13 +1,13 @@
 //! `beacond beacon`: the registered beacons.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use serde::Serialize;
 
+use super::Failure;
 use super::csv_file::{self, Line};
-use super::{Common, Failure};
+use super::registry::{self, ImportArgs, ListArgs};
 use crate::domain::beacon::Beacon;
 use crate::domain::time::Timestamp;
 
@@ -23,23 +23,6 @@ pub(super) enum BeaconCommand {
     Import(ImportArgs),
     /// Print them as CSV, or as JSON
     List(ListArgs),
-}
-
-#[derive(Debug, Args)]
-pub(super) struct ImportArgs {
-    /// The CSV file
-    file: PathBuf,
-    #[command(flatten)]
-    common: Common,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct ListArgs {
-    #[command(flatten)]
-    common: Common,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
 }
 
 /// A beacon as `list --json` prints it.
@@ -65,11 +48,7 @@ pub(super) fn run(command: BeaconCommand) -> Result<ExitCode, Failure> {
 fn import(args: &ImportArgs) -> Result<ExitCode, Failure> {
     let beacons = csv_file::read(&args.file, &COLUMNS, beacon)?;
     let summary = args.common.store()?.import_beacons(&beacons)?;
-    println!(
-        "beacons: {} registered, {} changed, {} as they were",
-        summary.inserted, summary.updated, summary.unchanged
-    );
-    Ok(ExitCode::SUCCESS)
+    Ok(registry::imported("beacons", &summary))
 }
 
 fn beacon(line: &Line<'_>) -> Result<Beacon, Failure> {
@@ -98,5 +77,5 @@ fn list(args: &ListArgs) -> Result<ExitCode, Failure> {
         status: beacon.status.as_str(),
         updated_at: beacon.updated_at.to_string(),
     });
-    super::stats::print_list(listed, args.json)
+    registry::print_list(listed, args.json)
 }

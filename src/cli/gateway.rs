@@ -1,14 +1,14 @@
 //! `beacond gateway`: the registered gateways.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use serde::Serialize;
 
+use super::Failure;
 use super::csv_file::{self, Line};
-use super::{Common, Failure};
+use super::registry::{self, ImportArgs, ListArgs};
 use crate::domain::gateway::{Gateway, StoreScope};
 
 const COLUMNS: [&str; 3] = ["gateway_id", "stores", "status"];
@@ -26,23 +26,6 @@ pub(super) enum GatewayCommand {
     Import(ImportArgs),
     /// Print them as CSV, or as JSON
     List(ListArgs),
-}
-
-#[derive(Debug, Args)]
-pub(super) struct ImportArgs {
-    /// The CSV file
-    file: PathBuf,
-    #[command(flatten)]
-    common: Common,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct ListArgs {
-    #[command(flatten)]
-    common: Common,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
 }
 
 /// A gateway as `list --json` prints it.
@@ -63,11 +46,7 @@ pub(super) fn run(command: GatewayCommand) -> Result<ExitCode, Failure> {
 fn import(args: &ImportArgs) -> Result<ExitCode, Failure> {
     let gateways = csv_file::read(&args.file, &COLUMNS, gateway)?;
     let summary = args.common.store()?.import_gateways(&gateways)?;
-    println!(
-        "gateways: {} registered, {} changed, {} as they were",
-        summary.inserted, summary.updated, summary.unchanged
-    );
-    Ok(ExitCode::SUCCESS)
+    Ok(registry::imported("gateways", &summary))
 }
 
 fn gateway(line: &Line<'_>) -> Result<Gateway, Failure> {
@@ -96,5 +75,5 @@ fn list(args: &ListArgs) -> Result<ExitCode, Failure> {
         },
         status: gateway.status.as_str(),
     });
-    super::stats::print_list(listed, args.json)
+    registry::print_list(listed, args.json)
 }

@@ -4,7 +4,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use serde::Serialize;
 use ureq::Agent;
 
 use super::{Common, Failure, exit};
@@ -46,25 +45,6 @@ pub(super) fn run(args: &StatsArgs) -> Result<ExitCode, Failure> {
     let report: Report = serde_json::from_str(&text)
         .map_err(|error| unavailable(format!("the daemon at {url} speaks of other things: {error}")))?;
     print!("{}", rendered(&report));
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Prints a list: JSON, or CSV with a header.
-pub(super) fn print_list<T: Serialize>(
-    rows: impl Iterator<Item = T>,
-    json: bool,
-) -> Result<ExitCode, Failure> {
-    let failed = |error: &dyn std::fmt::Display| Failure::new(exit::IO, format!("cannot print: {error}"));
-    if json {
-        let rows: Vec<T> = rows.collect();
-        println!("{}", serde_json::to_string_pretty(&rows).map_err(|error| failed(&error))?);
-        return Ok(ExitCode::SUCCESS);
-    }
-    let mut writer = csv::Writer::from_writer(std::io::stdout().lock());
-    for row in rows {
-        writer.serialize(row).map_err(|error| failed(&error))?;
-    }
-    writer.flush().map_err(|error| failed(&error))?;
     Ok(ExitCode::SUCCESS)
 }
 
