@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Common, Failure, exit};
 use crate::app::{Addresses, Daemon, Exit};
 use crate::config::Overrides;
+use crate::data_dir;
 
 /// Exit code of a stop that did not end cleanly: sessions were cut off, or a second signal came.
 const CUT_OFF: u8 = 3;
@@ -49,7 +50,9 @@ pub(super) fn run(args: &ServeArgs) -> Result<ExitCode, Failure> {
         admin: args.admin,
         insecure_dev: args.insecure_dev,
     })?;
-    if let Some(path) = &args.ready_file {
+    if let Some(path) = &args.ready_file
+        && matches!(data_dir::holder(config.data_dir()), Ok(None))
+    {
         // One left by a daemon that was killed would say that this one is ready.
         remove_ready_file(path)?;
     }

@@ -45,7 +45,7 @@ pub(super) struct Answerer {
     sequences: Arc<Mutex<Sequences>>,
     due: Vec<Box<[u8]>>,
     waiting: VecDeque<Waiting>,
-    /// Answers that may wait at once: a gateway within its window never has more.
+    /// Answers that may wait while others are heard of: a gateway within its window never has more.
     waiting_at_most: usize,
 }
 
@@ -72,7 +72,7 @@ impl Answerer {
     /// When the gateway is gone. What it was owed is decided and counted all the same.
     pub(super) async fn run(mut self, mut outgoing: mpsc::Receiver<Outgoing>) -> io::Result<Outlet> {
         let mut open = true;
-        let mut tell_received_at = None;
+        let mut tell_received_at: Option<Instant> = None;
         while open || !self.waiting.is_empty() {
             let step = match self.ready_step(&mut outgoing, open) {
                 Some(step) => step,
@@ -84,9 +84,10 @@ impl Answerer {
             };
             match step {
                 Step::Say(Some(next)) => {
+                    let waited = self.waiting.len();
                     self.say(next).await?;
-                    if tell_received_at.is_none() && !self.waiting.is_empty() && self.outlet.is_udp() {
-                        tell_received_at = Some(Instant::now() + RECEIVED_AFTER);
+                    if self.waiting.len() > waited && self.outlet.is_udp() {
+                        tell_received_at.get_or_insert_with(|| Instant::now() + RECEIVED_AFTER);
                     }
                 }
                 Step::Say(None) => open = false,
@@ -110,7 +111,7 @@ impl Answerer {
         if let Some(settled) = settled(self.waiting.front_mut()).now_or_never() {
             return Some(settled);
         }
-        if !open || self.waiting.len() >= self.waiting_at_most {
+        if !open || self.waiting.len() > self.waiting_at_most {
             return None;
         }
         match outgoing.try_recv() {
@@ -126,7 +127,7 @@ impl Answerer {
         open: bool,
         tell_received_at: Option<Instant>,
     ) -> Step {
-        let hears = open && self.waiting.len() < self.waiting_at_most;
+        let hears = open && self.waiting.len() <= self.waiting_at_most;
         tokio::select! {
             biased;
             settled = settled(self.waiting.front_mut()) => settled,

@@ -160,19 +160,24 @@ impl Shard {
             session.map(|session| session.frames.clone())
         };
         let clock = self.context.clock.read();
-        if frames.is_some() && frame.kind() == Kind::Ping.byte() {
+        let is_ping = frame.kind() == Kind::Ping.byte();
+        if frames.is_some() && is_ping {
             // Answered here: a session that waits for room is alive all the same.
-            return match Message::decode(frame) {
+            match Message::decode(frame) {
                 Ok(Message::Ping(ping)) => peer.send_now(|buffer| pong(ping, &clock).encode(buffer)),
                 Ok(_) => {}
-                Err(error) => self.refuse(datagram.len(), &peer, &error.into()),
-            };
+                Err(error) => return self.refuse(datagram.len(), &peer, &error.into()),
+            }
         }
         let copy = || Bytes::copy_from_slice(&datagram[DATAGRAM_HEADER_BYTES..]);
         let refuse = match frames.map(|frames| frames.try_send(Arrived { frame: copy(), at: clock })) {
             Some(Ok(())) => return,
+            // A session with that much to do is not idle.
+            Some(Err(TrySendError::Full(_))) if is_ping => return,
             Some(Err(TrySendError::Full(_))) => busy(sequence_of(&datagram[DATAGRAM_HEADER_BYTES..]).ok()),
-            Some(Err(TrySendError::Closed(_))) | None => unknown_session(&self.context),
+            // One side has said goodbye. What is due is still answered, nothing else is.
+            Some(Err(TrySendError::Closed(_))) => return count(&self.context.counters.datagrams_ignored),
+            None => unknown_session(&self.context),
         };
         self.refuse(datagram.len(), &peer, &refuse);
     }
@@ -227,7 +232,11 @@ impl Shard {
             if self.welcome_again(address, &hello) {
                 continue;
             }
-            let opened = self.context.greet(&hello, Order::Any).await;
+            let opened =
+                match self.context.stop.run_until_cancelled(self.context.greet(&hello, Order::Any)).await {
+                    Some(opened) => opened,
+                    None => Err(unknown_session(&self.context)),
+                };
             if let Err(refuse) = opened.and_then(|greeting| self.open(address, &hello, greeting)) {
                 self.refuse(DATAGRAM_HEADER_BYTES + frame.len(), &self.peer(address, 0), &refuse);
             }

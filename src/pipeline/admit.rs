@@ -203,7 +203,19 @@ impl Admitter {
         beacons: &[BeaconClaim],
         sightings: &[ClaimedSighting<'_>],
     ) -> Admitted {
+        let admitted = self.admit(gateway, clock, beacons, sightings).await;
+        self.judged.clear();
         self.judged.shrink_to(KEPT_SIGHTINGS);
+        admitted
+    }
+
+    async fn admit(
+        &mut self,
+        gateway: &Gateway,
+        clock: &ClockReading,
+        beacons: &[BeaconClaim],
+        sightings: &[ClaimedSighting<'_>],
+    ) -> Admitted {
         self.resolve(gateway, beacons).await;
         let candidates = self.judge(clock, sightings);
         let pipeline = Arc::clone(&self.pipeline);

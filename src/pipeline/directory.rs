@@ -137,8 +137,8 @@ where
         match held.as_ref().map(|entry| (entry, entry.age(&self.settings))) {
             Some((entry, Age::Fresh)) => return entry.known(),
             Some((entry, Age::Ageing)) => {
-                if !entry.refreshing.swap(true, Ordering::Relaxed) {
-                    self.load_beside(key);
+                if !entry.refreshing.swap(true, Ordering::Relaxed) && !self.load_beside(key) {
+                    entry.refreshing.store(false, Ordering::Relaxed);
                 }
                 return entry.known();
             }
@@ -176,14 +176,16 @@ where
         }
     }
 
-    fn load_beside(self: &Arc<Self>, key: &K) {
+    /// Loads `key` on a task of its own, unless as many are loading as may.
+    fn load_beside(self: &Arc<Self>, key: &K) -> bool {
         if self.refreshes.len() >= REFRESHES_AT_MOST {
-            return;
+            return false;
         }
         let (directory, key) = (Arc::clone(self), key.clone());
         self.refreshes.spawn(async move {
             directory.load_once(&key).await;
         });
+        true
     }
 
     /// Loads `key` unless another load of it has ended since: all who wait for one key get one load's answer.

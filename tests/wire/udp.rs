@@ -1,5 +1,7 @@
 //! UDP sessions: repeats, reordering and the bitmap, and what is refused for one datagram only.
 
+use std::time::{Duration, Instant};
+
 use beacon_protocol::{DatagramHeader, Hello, Refusal, RefusalCode};
 
 use crate::harness::frames::{self, raw};
@@ -295,6 +297,18 @@ fn a_session_without_a_frame_for_too_long_is_forgotten_without_a_word() {
     let mut gateway = scene.daemon.udp_session(GATEWAY);
     scene.daemon.wait_for_stats("it is forgotten", |stats| stats.listener("udp_sessions_open") == 0);
     assert_eq!(gateway.refused(&scene.frame(1)).code, RefusalCode::UnknownSession);
+}
+
+#[test]
+fn a_gateway_that_only_pings_keeps_its_session() {
+    let scene = Scene::with_config("[sessions]\nidle_timeout_ms = 1000\n");
+    let mut gateway = scene.daemon.udp_session(GATEWAY);
+    let opened = Instant::now();
+    while opened.elapsed() < Duration::from_millis(1_500) {
+        gateway.send(&frames::ping(7));
+        assert!(matches!(gateway.receive(), Reply::Pong(pong) if pong.token == 7));
+    }
+    assert_eq!(gateway.ask(&scene.frame(1)).records[0].outcomes(), [("low_confidence", 1)]);
 }
 
 #[test]

@@ -132,6 +132,21 @@ fn a_full_window_takes_no_late_sightings_and_then_no_others_either() {
 }
 
 #[test]
+fn a_ping_is_answered_while_a_whole_window_of_answers_waits_for_the_store() {
+    let scene = Scene::with_config("[sessions]\ntcp_window_frames = 4\n");
+    let mut gateway = scene.daemon.tcp_session(GATEWAY);
+    let lock = store::connect(&scene.home.data());
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    for sequence in 1..=4 {
+        gateway.send(&frames::sightings(sequence, &[scene.strong(&format!("customer-{sequence}"))]));
+    }
+    scene.daemon.wait_for_stats("all are pending", |stats| stats.number("in_progress") == 4);
+    gateway.send(&frames::ping(1));
+    assert!(matches!(gateway.receive(), Reply::Pong(pong) if pong.token == 1));
+    lock.execute_batch("ROLLBACK").unwrap();
+}
+
+#[test]
 fn a_ping_is_answered_while_an_answer_waits_for_the_store() {
     let scene = Scene::new();
     let mut over_tcp = scene.daemon.tcp_session(GATEWAY);

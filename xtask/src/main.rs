@@ -1,9 +1,6 @@
 //! The project's chores: every test, every check, the benchmarks, the fuzz targets.
 
-#![expect(
-    clippy::print_stdout,
-    reason = "a command-line tool: what it prints is what it is for"
-)]
+#![expect(clippy::print_stdout, reason = "a command-line tool: what it prints is what it is for")]
 
 mod bench;
 mod check;

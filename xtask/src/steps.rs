@@ -31,10 +31,7 @@ enum Outcome {
 impl Steps {
     /// No steps yet; the closing line is headed by `chore`.
     pub(crate) fn new(chore: &'static str) -> Self {
-        Self {
-            chore,
-            done: Vec::new(),
-        }
+        Self { chore, done: Vec::new() }
     }
 
     /// Runs the command with this terminal's output and without input; true if it succeeded.
@@ -47,11 +44,7 @@ impl Steps {
             Err(error) => Outcome::Failed(format!("cannot be started: {error}")),
         };
         let passed = outcome == Outcome::Passed;
-        self.done.push(Step {
-            name: name.to_owned(),
-            outcome,
-            took: started.elapsed(),
-        });
+        self.done.push(Step { name: name.to_owned(), outcome, took: started.elapsed() });
         passed
     }
 
@@ -59,11 +52,7 @@ impl Steps {
     pub(crate) fn skip(&mut self, name: &str, why: impl Into<String>) {
         let why = why.into();
         println!("\n== {name}: skipped, {why}");
-        self.done.push(Step {
-            name: name.to_owned(),
-            outcome: Outcome::Skipped(why),
-            took: Duration::ZERO,
-        });
+        self.done.push(Step { name: name.to_owned(), outcome: Outcome::Skipped(why), took: Duration::ZERO });
     }
 
     /// Prints the table and the closing line.
@@ -112,21 +101,11 @@ fn shown(command: &Command) -> String {
     let mut words = Vec::new();
     for (name, value) in command.get_envs() {
         if let Some(value) = value {
-            words.push(format!(
-                "{}={:?}",
-                name.to_string_lossy(),
-                value.to_string_lossy()
-            ));
+            words.push(format!("{}={:?}", name.to_string_lossy(), value.to_string_lossy()));
         }
     }
     let program = Path::new(command.get_program());
-    words.push(
-        program
-            .file_name()
-            .unwrap_or(program.as_os_str())
-            .to_string_lossy()
-            .into_owned(),
-    );
+    words.push(program.file_name().unwrap_or(program.as_os_str()).to_string_lossy().into_owned());
     words.extend(command.get_args().map(|word| word.to_string_lossy().into_owned()));
     words.join(" ")
 }
@@ -159,12 +138,7 @@ mod tests {
     #[test]
     fn command_is_shown_with_what_it_sets() {
         let mut command = Command::new("cargo");
-        command
-            .args(["doc", "--no-deps"])
-            .env("RUSTDOCFLAGS", "-D warnings");
-        assert_eq!(
-            shown(&command),
-            "RUSTDOCFLAGS=\"-D warnings\" cargo doc --no-deps"
-        );
+        command.args(["doc", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings");
+        assert_eq!(shown(&command), "RUSTDOCFLAGS=\"-D warnings\" cargo doc --no-deps");
     }
 }

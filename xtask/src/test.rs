@@ -17,10 +17,7 @@ pub(crate) fn run(filters: &[String]) -> anyhow::Result<()> {
         let runner = Runner::found();
         steps.run("workspace", &mut runner.command(&["--workspace"], filters));
         if filters.is_empty() {
-            steps.run(
-                "examples in documents",
-                &mut cargo(["test", "--workspace", "--doc"]),
-            );
+            steps.run("examples in documents", &mut cargo(["test", "--workspace", "--doc"]));
             test_protocol(&mut steps, runner);
         }
     }
@@ -34,19 +31,11 @@ fn test_protocol(steps: &mut Steps, runner: Runner) {
     let bare = [package[0], package[1], "--no-default-features"];
     steps.run("protocol, no features", &mut runner.command(&bare, &[]));
     let mut proofs = cargo(["build", "--manifest-path", "protocol/proofs/Cargo.toml"]);
-    steps.run(
-        "protocol without std",
-        proofs.arg("--target-dir").arg(target().join("proofs")),
-    );
+    steps.run("protocol without std", proofs.arg("--target-dir").arg(target().join("proofs")));
     let vectors = "protocol vectors";
     if answers("python3", ["--version"]) {
         let mut generate = Command::new("python3");
-        steps.run(
-            vectors,
-            generate
-                .current_dir(root())
-                .args(["protocol/vectors/generate.py", "--check"]),
-        );
+        steps.run(vectors, generate.current_dir(root()).args(["protocol/vectors/generate.py", "--check"]));
     } else {
         steps.skip(vectors, "there is no python3 to generate them a second time");
     }
@@ -62,11 +51,7 @@ enum Runner {
 
 impl Runner {
     fn found() -> Self {
-        if answers(cargo([]).get_program(), ["nextest", "--version"]) {
-            Self::Nextest
-        } else {
-            Self::Cargo
-        }
+        if answers(cargo([]).get_program(), ["nextest", "--version"]) { Self::Nextest } else { Self::Cargo }
     }
 
     fn command(self, selection: &[&str], filters: &[String]) -> Command {

