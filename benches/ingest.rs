@@ -9,6 +9,15 @@
     reason = "a benchmark stops at what it does not expect, and prints its table"
 )]
 
+#[path = "../tests/model/mod.rs"]
+#[allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "the tests' own: only the generated set is used here"
+)]
+mod model;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -56,23 +65,45 @@ fn main() {
     let beacons = directory.path().join("beacons.csv");
     fs::write(&beacons, beacons_csv()).expect("the beacons can be written");
     println!("{:<24} {:<20} {:>14} {:>14} {:>10}", "set", "way", "sightings/s", "identities/s", "p99 ack");
+    let tracks = directory.path().join("tracks.csv");
+    generated_set(directory.path(), &tracks);
     for set in &SETS {
         for way in &WAYS {
-            let tracks = directory.path().join("tracks.csv");
             fs::write(&tracks, tracks_csv(set, way.sightings)).expect("the tracks can be written");
-            let mut rounds: Vec<Round> = (0..ROUNDS).map(|_| round(&beacons, &tracks, way)).collect();
-            rounds.sort_by(|a, b| a.sightings_per_second.total_cmp(&b.sightings_per_second));
-            let median = &rounds[ROUNDS / 2];
-            println!(
-                "{:<24} {:<20} {:>14.0} {:>14.0} {:>7.1} ms",
-                set.name,
-                way.name,
-                median.sightings_per_second,
-                median.identities_per_second,
-                median.ack_p99_ms
-            );
+            print_median(set.name, way, &beacons, &tracks);
         }
     }
+}
+
+/// The set that the tests compare with the model: every outcome, up to four minutes out of order, late ones too.
+fn generated_set(directory: &Path, tracks: &Path) {
+    const WAYS: [Way; 3] = [
+        Way { name: "1 TCP connection", scheme: "tcp", clones: 1, in_flight: 64, sightings: 0 },
+        Way { name: "8 TCP connections", scheme: "tcp", clones: 8, in_flight: 16, sightings: 0 },
+        Way { name: "8 UDP sessions", scheme: "udp", clones: 8, in_flight: 16, sightings: 0 },
+    ];
+    let set = model::generated::generated(now_us(), 1);
+    let beacons = directory.join("generated-beacons.csv");
+    model::tracks::write_beacons(&beacons, &set.beacons);
+    model::tracks::write_sightings(tracks, &set.sightings);
+    for way in &WAYS {
+        print_median("the tests' generated set", way, &beacons, tracks);
+    }
+}
+
+fn print_median(set: &str, way: &Way, beacons: &Path, tracks: &Path) {
+    let mut rounds: Vec<Round> = (0..ROUNDS).map(|_| round(beacons, tracks, way)).collect();
+    rounds.sort_by(|a, b| a.sightings_per_second.total_cmp(&b.sightings_per_second));
+    let median = &rounds[ROUNDS / 2];
+    println!(
+        "{set:<24} {:<20} {:>14.0} {:>14.0} {:>7.1} ms",
+        way.name, median.sightings_per_second, median.identities_per_second, median.ack_p99_ms
+    );
+}
+
+fn now_us() -> i64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
+    i64::try_from(since_epoch.as_micros()).expect("a clock of this era")
 }
 
 struct Round {
@@ -87,7 +118,7 @@ fn round(beacons: &Path, tracks: &Path, way: &Way) -> Round {
     run(Command::new(binary("beacond")).args(["beacon", "import"]).arg(beacons).arg("--data-dir").arg(&data));
     let daemon = Daemon::start(&data, directory.path());
     let report = directory.path().join("report.json");
-    let now_us = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_micros();
+    let now_us = now_us();
     run(Command::new(binary("loadtest"))
         .arg("replay")
         .arg(tracks)

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use beacon_protocol::MAX_GATEWAY_ID_BYTES;
-use beacon_protocol::client::{ClientError, Gateway, GatewayConfig};
+use beacon_protocol::client::{ClientError, Gateway, GatewayConfig, WhenRefused};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -164,6 +164,7 @@ async fn connect(arguments: &ReplayArguments, ids: &[String]) -> Result<Vec<Gate
         connecting.spawn(Gateway::connect(GatewayConfig {
             max_in_flight_frames: arguments.in_flight as usize,
             connect_deadline: CONNECT_DEADLINE,
+            when_refused: WhenRefused::GiveUp,
             ..GatewayConfig::new(target, id, boot_epoch)
         }));
     }

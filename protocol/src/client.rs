@@ -44,7 +44,7 @@ pub use backoff::BackoffRange;
 pub use config::{
     DEFAULT_ATTEMPT_TIMEOUT, DEFAULT_CONNECT_DEADLINE, DEFAULT_EVENT_CAPACITY, DEFAULT_HELLO_BACKOFF,
     DEFAULT_MAX_IN_FLIGHT_FRAMES, DEFAULT_MAX_UNDECIDED_BYTES, DEFAULT_PONG_TIMEOUT,
-    DEFAULT_RECONNECT_BACKOFF, DEFAULT_UNDECIDED_BACKOFF, GatewayConfig, Target,
+    DEFAULT_RECONNECT_BACKOFF, DEFAULT_UNDECIDED_BACKOFF, GatewayConfig, Target, WhenRefused,
 };
 pub use error::{ClientError, Disconnect};
 pub use event::{Answer, Event, Summary};
@@ -93,7 +93,8 @@ pub struct GatewayEvents {
 }
 
 impl Gateway {
-    /// Connects and opens a session, trying again until the configured deadline.
+    /// Connects and opens a session, trying again until the configured deadline. Refusals met on the way are among
+    /// the first events.
     ///
     /// # Errors
     /// A refusal for good, a welcome that breaks the rules, no session in time, or a gateway id that cannot be sent.

@@ -1,6 +1,7 @@
 //! The SQLite file, read by a client of its own.
 
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, Row};
@@ -44,6 +45,21 @@ pub(crate) fn tables(data: &Path) -> Tables {
         },
     );
     tables.sorted()
+}
+
+/// Customers and identities as Python's own SQLite reads them, a line each; nothing where there is no Python.
+pub(crate) fn read_by_python(data: &Path) -> Option<Vec<String>> {
+    const SCRIPT: &str = "import sqlite3, sys
+rows = sqlite3.connect(sys.argv[1])
+for row in rows.execute('SELECT customer_id, last_seen FROM customers'): print(*row, sep='|')
+for row in rows.execute('SELECT customer_id, detected_at, beacon_id FROM customer_identities'): print(*row, sep='|')
+for row in rows.execute('SELECT CustomerID, DetectedAt, BeaconID FROM customer_events'): print(*row, sep='|')";
+    let output = Command::new("python3").args(["-c", SCRIPT]).arg(data.join(FILE)).output().ok()?;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut lines: Vec<String> =
+        String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect();
+    lines.sort();
+    Some(lines)
 }
 
 /// What one value of one row is.

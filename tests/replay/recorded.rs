@@ -7,7 +7,7 @@ use crate::harness::daemon::Daemon;
 use crate::harness::home::Home;
 use crate::harness::replay::{replay, report};
 use crate::harness::{self, store};
-use crate::model::tables::Tables;
+use crate::model::tables::{IdentityRow, Tables};
 use crate::model::tracks::{read_beacons, read_sightings, real_tracks};
 use crate::model::{Model, Sighting};
 
@@ -50,6 +50,22 @@ fn recorded_tracks_twice(target: impl Fn(&Daemon) -> String, arguments: &[&str])
     assert_eq!(daemon.stats().number("identified_new"), 0);
     tables.assert_found(&store::tables(&home.data()), "sent again after a restart");
     daemon.stop();
+    assert_read_by_another_client(&home, &tables);
+}
+
+/// The same rows as a client that shares no code with the daemon, not even SQLite's, reads them.
+fn assert_read_by_another_client(home: &Home, tables: &Tables) {
+    let Some(found) = store::read_by_python(&home.data()) else {
+        println!("SKIPPED: there is no python3 to read the store with");
+        return;
+    };
+    let row = |row: &IdentityRow| format!("{}|{}|{}", row.customer_id, row.detected_at, row.beacon_id);
+    let customers = tables.last_seen.iter().map(|(customer, last_seen)| format!("{customer}|{last_seen}"));
+    let identities = tables.identities.iter().map(row);
+    let events = tables.events.iter().map(|event| row(&event.identity));
+    let mut expected: Vec<String> = customers.chain(identities).chain(events).collect();
+    expected.sort();
+    assert_eq!(found, expected);
 }
 
 #[test]

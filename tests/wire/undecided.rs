@@ -49,6 +49,22 @@ fn what_cannot_be_committed_is_undecided_and_identified_when_sent_again() {
 }
 
 #[test]
+fn over_udp_too_what_cannot_be_committed_is_undecided_with_its_reason() {
+    let scene = Scene::new();
+    let mut gateway = scene.daemon.udp_session(GATEWAY);
+    let lock = store::connect(&scene.home.data());
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    gateway.send(&frames::sightings(1, &[scene.weak("bob"), scene.strong("alice")]));
+    let record = &gateway.answered().records[0];
+    assert_eq!(record.outcomes(), [("undecided", 1), ("low_confidence", 1)]);
+    assert_eq!(record.exceptions, [(1, 0, 2)]);
+    assert_eq!(scene.daemon.stats().outcome("undecided"), 1);
+    lock.execute_batch("ROLLBACK").unwrap();
+    gateway.send(&frames::sightings(2, &[scene.strong("alice")]));
+    assert_eq!(gateway.answered().records[0].outcomes(), [("identified", 1)]);
+}
+
+#[test]
 fn an_answer_that_leans_on_another_gateways_identity_waits_for_it_and_no_other_does() {
     let scene = Scene::new();
     let [mut first, mut second, mut third] =

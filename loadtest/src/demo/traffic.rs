@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use beacon_protocol::client::{ClientError, Gateway, GatewayConfig, GatewayEvents, GatewaySender, Target};
+use beacon_protocol::client::{
+    ClientError, Gateway, GatewayConfig, GatewayEvents, GatewaySender, Target, WhenRefused,
+};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -72,7 +74,10 @@ impl Floor {
             } else {
                 Target::Udp(addresses.udp)
             };
-            let config = GatewayConfig::new(target, gateway_id(restaurant, gateway), boot_epoch);
+            let config = GatewayConfig {
+                when_refused: WhenRefused::GiveUp,
+                ..GatewayConfig::new(target, gateway_id(restaurant, gateway), boot_epoch)
+            };
             let (sender, heard) = Gateway::connect(config).await?.into_split();
             senders.push(sender);
             events.push(heard);

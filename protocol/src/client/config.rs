@@ -48,6 +48,18 @@ impl fmt::Display for Target {
     }
 }
 
+/// What to do when the daemon does not know the gateway, has it disabled, cannot tell that it is the one it says, or
+/// speaks no version in common: what an operator can set right at the daemon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WhenRefused {
+    /// Try again with backoff (over 5 minutes without a version in common): a gateway in a restaurant has nobody to
+    /// start it again once it is registered. Each refusal is an [`Event::Refused`](super::Event::Refused).
+    #[default]
+    KeepTrying,
+    /// End with [`ClientError::Refused`](super::ClientError::Refused): somebody waits at a terminal.
+    GiveUp,
+}
+
 /// Everything a [`Gateway`](super::Gateway) is told; [`GatewayConfig::new`] fills in the defaults.
 #[derive(Debug, Clone)]
 pub struct GatewayConfig {
@@ -72,7 +84,10 @@ pub struct GatewayConfig {
     pub reconnect_backoff: BackoffRange,
     /// How long to wait between hellos on UDP.
     pub hello_backoff: BackoffRange,
-    /// How long the first connection may take, all attempts together.
+    /// Whether a gateway that the daemon does not want goes on trying.
+    pub when_refused: WhenRefused,
+    /// How long the first connection may take, all attempts together and refused ones included;
+    /// [`Duration::MAX`] for as long as it takes.
     pub connect_deadline: Duration,
     /// How long each step of one attempt may take.
     pub attempt_timeout: Duration,
@@ -99,6 +114,7 @@ impl GatewayConfig {
             undecided_backoff: DEFAULT_UNDECIDED_BACKOFF,
             reconnect_backoff: DEFAULT_RECONNECT_BACKOFF,
             hello_backoff: DEFAULT_HELLO_BACKOFF,
+            when_refused: WhenRefused::default(),
             connect_deadline: DEFAULT_CONNECT_DEADLINE,
             attempt_timeout: DEFAULT_ATTEMPT_TIMEOUT,
             pong_timeout: DEFAULT_PONG_TIMEOUT,

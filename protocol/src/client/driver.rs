@@ -83,12 +83,12 @@ impl Driver {
     /// Runs until everything is answered, the deadline is over, nobody reads events any more, or something fatal.
     /// `connected` hears of the first session.
     pub(super) async fn run(mut self, connected: oneshot::Sender<Result<Welcome, ClientError>>) -> Summary {
-        let first_deadline = Instant::now() + self.config.connect_deadline;
+        let first_deadline = Instant::now().checked_add(self.config.connect_deadline);
         let mut connected = Some(connected);
         let failure = loop {
             let opened = tokio::select! {
                 opened = open_session(&self.config, self.outbox.first_unacked(), &mut self.jitter) => opened,
-                () = sleep_until(first_deadline), if connected.is_some() => {
+                () = moment_over(first_deadline), if connected.is_some() => {
                     Err(Failure::Again(Disconnect::Silent, Duration::ZERO))
                 }
                 () = self.channels.abandoned() => break None,
@@ -107,6 +107,7 @@ impl Driver {
                 },
                 Err(Failure::Fatal(failure)) => SessionEnd::Fatal(failure),
                 Err(Failure::Again(cause, retry_after)) => {
+                    self.note_refused_hello(&cause, retry_after);
                     SessionEnd::Lost { cause, retry_after, at_once: false }
                 }
             };
@@ -117,10 +118,11 @@ impl Driver {
                     let wait = if at_once {
                         Duration::ZERO
                     } else {
-                        self.reconnect.next(&mut self.jitter).max(retry_after)
+                        let asked = retry_after.max(cause.least_wait());
+                        self.reconnect.next(&mut self.jitter).max(asked)
                     };
                     let resume_at = Instant::now() + wait;
-                    if connected.is_some() && resume_at >= first_deadline {
+                    if connected.is_some() && first_deadline.is_some_and(|deadline| resume_at >= deadline) {
                         break Some(ClientError::Unreachable { target: self.config.target, cause });
                     }
                     if connected.is_none() {
@@ -133,6 +135,14 @@ impl Driver {
             }
         };
         self.end(failure, connected).await
+    }
+
+    /// A hello was refused, but not for good: the caller is told as of any refusal.
+    fn note_refused_hello(&mut self, cause: &Disconnect, retry_after: Duration) {
+        if let Disconnect::Refused { code, text } = cause {
+            self.summary.refusals += 1;
+            self.tell(Event::Refused { sequence: 0, code: *code, text: text.clone(), retry_after });
+        }
     }
 
     /// Whether a frame can be taken from the caller: everything that is kept is bounded.
@@ -266,6 +276,14 @@ impl Channels {
             () = self.events.closed() => {}
             () = deadline_over(&mut self.deadline) => {}
         }
+    }
+}
+
+/// Waits until the moment, if there is one.
+async fn moment_over(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -2,14 +2,17 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::reaction::least_wait;
 use crate::{DecodeError, EncodeError, RefusalCode};
 
 /// What ends a client, or makes a call of it fail.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
-    /// The daemon refuses in a way that trying again does not help.
+    /// The daemon refuses in a way that trying again does not help, or is not to be waited out
+    /// ([`WhenRefused::GiveUp`](super::WhenRefused::GiveUp)).
     #[error("the daemon refuses, {} ({}): {text}", code.label(), code.number())]
     Refused {
         /// Why.
@@ -90,7 +93,7 @@ pub enum Disconnect {
     /// What came is not this protocol.
     #[error("the daemon sent what is not allowed: {0}")]
     Broken(DecodeError),
-    /// The daemon refused the session, but not for good.
+    /// The daemon refused the session, which is not taken as for good.
     #[error("the daemon refuses, {}: {text}", code.label())]
     Refused {
         /// Why.
@@ -101,6 +104,16 @@ pub enum Disconnect {
     /// The daemon is stopping.
     #[error("the daemon is draining")]
     Draining,
+}
+
+impl Disconnect {
+    /// How long to wait at the least before the next session.
+    pub(super) const fn least_wait(&self) -> Duration {
+        match self {
+            Self::Refused { code, .. } => least_wait(*code),
+            _ => Duration::ZERO,
+        }
+    }
 }
 
 impl From<io::Error> for Disconnect {

@@ -35,7 +35,7 @@ pub enum Event {
         /// How long.
         deadline: Duration,
     },
-    /// The session ended; the client connects again.
+    /// The session ended or could not begin; the client connects again.
     Disconnected {
         /// Why.
         cause: Disconnect,

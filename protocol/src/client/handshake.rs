@@ -128,7 +128,7 @@ impl Greeting<'_> {
             Ok(Some(incoming)) => {
                 let step = match incoming.message {
                     Message::Welcome(welcome) if self.is_ours(&welcome) => Step::Welcomed(Box::new(welcome)),
-                    Message::Refusal(refusal) if incoming.of_session => on_refusal(&refusal, on_udp)?,
+                    Message::Refusal(refusal) if incoming.of_session => self.on_refusal(&refusal, on_udp)?,
                     _ if on_udp => Step::Nothing,
                     Message::Welcome(_) => {
                         return Err(Failure::Fatal(bad_welcome("it echoes another hello")));
@@ -146,27 +146,25 @@ impl Greeting<'_> {
         welcome.boot_epoch == self.config.boot_epoch
             && self.client_random.starts_with(&welcome.client_random_echo)
     }
+
+    fn on_refusal(&self, refusal: &Refusal<'_>, on_udp: bool) -> Result<Step, Failure> {
+        let retry_after = Duration::from_millis(u64::from(refusal.retry_after_ms));
+        let (code, text) = (refusal.code, refusal.text.to_owned());
+        match reaction(code, on_udp, self.config.when_refused) {
+            Reaction::Fatal => Err(Failure::Fatal(ClientError::Refused { code, text })),
+            Reaction::Hold if on_udp => Ok(Step::HelloAfter(retry_after)),
+            Reaction::Ignore => Ok(Step::Nothing),
+            Reaction::Hold | Reaction::Reconnect => {
+                Err(Failure::Again(Disconnect::Refused { code, text }, retry_after))
+            }
+        }
+    }
 }
 
 enum Step {
     Nothing,
     Welcomed(Box<Welcome>),
     HelloAfter(Duration),
-}
-
-fn on_refusal(refusal: &Refusal<'_>, on_udp: bool) -> Result<Step, Failure> {
-    let retry_after = Duration::from_millis(u64::from(refusal.retry_after_ms));
-    match reaction(refusal.code, on_udp) {
-        Reaction::Fatal => {
-            Err(Failure::Fatal(ClientError::Refused { code: refusal.code, text: refusal.text.to_owned() }))
-        }
-        Reaction::Hold if on_udp => Ok(Step::HelloAfter(retry_after)),
-        Reaction::Ignore => Ok(Step::Nothing),
-        Reaction::Hold | Reaction::Reconnect => {
-            let cause = Disconnect::Refused { code: refusal.code, text: refusal.text.to_owned() };
-            Err(Failure::Again(cause, retry_after))
-        }
-    }
 }
 
 /// The rules of a welcome that the format does not hold.

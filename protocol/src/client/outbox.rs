@@ -20,9 +20,13 @@ pub(super) struct Outbox {
     /// First frame that was not sent in this session.
     next_to_send: u64,
     window: usize,
-    /// Frames to keep on their way; shrinks when repeats were needed, grows with answers.
+    /// Frames sent in this session whose record did not come in it.
+    in_flight: usize,
+    /// Frames to keep in flight; shrinks when repeats were needed, grows with answers.
     congestion: usize,
     answers_since_growth: usize,
+    /// When frames last ran out: what left before and runs out later is of the same loss.
+    backed_off_at: Option<Instant>,
     round_trip: RoundTrip,
     next_due: Option<Instant>,
     unfinished: usize,
@@ -35,8 +39,10 @@ impl Outbox {
             first_sequence: 1,
             next_to_send: 1,
             window: 1,
+            in_flight: 0,
             congestion: 1,
             answers_since_growth: 0,
+            backed_off_at: None,
             round_trip: RoundTrip::new(),
             next_due: None,
             unfinished: 0,
@@ -91,8 +97,10 @@ impl Outbox {
     pub(super) fn begin_session(&mut self, window_frames: u32) {
         self.next_to_send = self.first_unacked();
         self.window = usize::try_from(window_frames).unwrap_or(usize::MAX);
+        self.in_flight = 0;
         self.congestion = self.window;
         self.answers_since_growth = 0;
+        self.backed_off_at = None;
         self.round_trip = RoundTrip::new();
         self.next_due = None;
         for pending in &mut self.frames {
@@ -104,7 +112,7 @@ impl Outbox {
     /// The next frame to be sent for the first time in this session, if the window lets it.
     pub(super) fn next_unsent(&mut self, now: Instant) -> Option<&[u8]> {
         let index = self.index_of(self.next_to_send)?;
-        if index >= self.window.min(self.congestion) {
+        if index >= self.window || self.in_flight >= self.congestion {
             return None;
         }
         Some(self.frames.get_mut(index)?.frame.bytes_at(now))
@@ -119,6 +127,7 @@ impl Outbox {
             return false;
         };
         self.next_to_send += 1;
+        self.in_flight += 1;
         let again = pending.transmissions > 0;
         pending.transmitted(now, now + timeout);
         pending.progress = Progress::Sent;
@@ -148,8 +157,9 @@ impl Outbox {
                 continue;
             }
             if pending.due <= now {
-                if pending.progress == Progress::Sent && !expired {
-                    // Once for all that ran out together.
+                let in_flight_then = self.backed_off_at.is_some_and(|then| pending.last_sent < then);
+                if pending.progress == Progress::Sent && !expired && !in_flight_then {
+                    // Once for all that were in flight together, as with the one timer of RFC 6298.
                     expired = true;
                     self.round_trip.back_off();
                     timeout = self.round_trip.timeout();
@@ -163,6 +173,7 @@ impl Outbox {
             next_due = Some(next_due.map_or(pending.due, |due: Instant| due.min(pending.due)));
         }
         if expired {
+            self.backed_off_at = Some(now);
             self.congestion = (self.congestion / 2).max(1);
             self.answers_since_growth = 0;
         }
@@ -193,6 +204,23 @@ impl Outbox {
                 _ => {}
             }
         }
+        self.hasten(now);
+    }
+
+    /// Timers set while the timeout was longer follow it when a sample has shortened it.
+    fn hasten(&mut self, now: Instant) {
+        let timeout = self.round_trip.timeout();
+        for pending in &mut self.frames {
+            let latest = match pending.progress {
+                Progress::Sent => pending.last_sent + timeout,
+                Progress::Answered => now + timeout,
+                _ => continue,
+            };
+            if latest < pending.due {
+                pending.due = latest;
+                self.next_due = Some(self.next_due.map_or(latest, |due| due.min(latest)));
+            }
+        }
     }
 
     /// The daemon has no room for a frame: it is sent again, not before `retry_after`.
@@ -221,6 +249,7 @@ impl Outbox {
             self.round_trip.sample(now - pending.last_sent);
         }
         if pending.progress != Progress::Settled {
+            self.in_flight -= usize::from(pending.progress != Progress::Waiting);
             pending.progress = Progress::Settled;
             self.answers_since_growth += 1;
         }

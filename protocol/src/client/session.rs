@@ -200,7 +200,7 @@ impl Driver {
         if code != RefusalCode::Busy {
             self.tell(Event::Refused { sequence, code, text: text.clone(), retry_after });
         }
-        match reaction(code, on_udp) {
+        match reaction(code, on_udp, self.config.when_refused) {
             Reaction::Fatal => Err(SessionEnd::Fatal(ClientError::Refused { code, text })),
             Reaction::Hold if on_udp => {
                 self.outbox.busy(sequence, retry_after + self.jitter.up_to(retry_after / 4), now);

@@ -1,5 +1,7 @@
 //! The outbox with time as an argument: window, resume, repeats, records that do not fit.
 
+mod loss;
+
 use super::*;
 use crate::{
     AckEncoder, BeaconRef, Deframed, Exception, MAX_FRAME_BYTES, Message, OUTCOME_CODES, RecordStatus,
@@ -107,6 +109,60 @@ async fn frames_that_run_out_together_double_the_timeout_once_and_halve_what_is_
     ack(&mut outbox, 5, 0, &records, after(start, 1_100)).unwrap();
     // Four instead of eight, and one more for as many answers.
     assert_eq!(send_all(&mut outbox, after(start, 1_100)), [9, 10]);
+}
+
+#[tokio::test]
+async fn frames_answered_before_a_lost_one_leave_room_for_others() {
+    let start = Instant::now();
+    let mut outbox = outbox_of(20, 8, start);
+    send_all(&mut outbox, start);
+    repeats(&mut outbox, after(start, 1_000));
+    let records: Vec<_> = (2..=8).map(identified).collect();
+    ack(&mut outbox, 0, 0xFE, &records, after(start, 1_100)).unwrap();
+    // Five may be in flight, and only the first is; the window ends at 8 all the same.
+    assert_eq!(send_all(&mut outbox, after(start, 1_100)), []);
+    ack(&mut outbox, 8, 0, &[identified(1)], after(start, 1_200)).unwrap();
+    assert_eq!(send_all(&mut outbox, after(start, 1_200)), [9, 10, 11, 12, 13]);
+    let records: Vec<_> = (10..=13).map(identified).collect();
+    ack(&mut outbox, 8, 0x1E, &records, after(start, 1_300)).unwrap();
+    assert_eq!(send_all(&mut outbox, after(start, 1_300)), [14, 15, 16]);
+}
+
+#[tokio::test]
+async fn frames_in_flight_together_that_run_out_one_by_one_are_one_loss() {
+    let start = Instant::now();
+    let mut outbox = outbox_of(0, 8, start);
+    for sequence in 1..=8 {
+        let now = after(start, sequence * 100);
+        outbox.push(frame(), sequence, 0, now);
+        assert_eq!(send_all(&mut outbox, now), [sequence]);
+    }
+    for sequence in 1..=8 {
+        assert_eq!(repeats(&mut outbox, after(start, 1_000 + sequence * 100)), [sequence]);
+    }
+    assert_eq!((outbox.round_trip.timeout(), outbox.congestion), (Duration::from_secs(2), 4));
+    // Run out once more, after the doubled timeout, is another loss.
+    assert_eq!(repeats(&mut outbox, after(start, 3_100)), [1]);
+    assert_eq!((outbox.round_trip.timeout(), outbox.congestion), (Duration::from_secs(4), 2));
+}
+
+#[tokio::test]
+async fn a_sample_shortens_the_waits_begun_with_a_longer_timeout() {
+    let start = Instant::now();
+    let mut outbox = outbox_of(2, 16, start);
+    send_all(&mut outbox, start);
+    for milliseconds in [1_000, 3_000] {
+        assert_eq!(repeats(&mut outbox, after(start, milliseconds)), [1, 2]);
+    }
+    ack(&mut outbox, 1, 0, &[], after(start, 3_010)).unwrap();
+    assert_eq!(outbox.next_due(), Some(after(start, 7_000)));
+    outbox.push(frame(), 3, 0, after(start, 3_020));
+    assert_eq!(send_all(&mut outbox, after(start, 3_020)), [3]);
+    ack(&mut outbox, 1, 0b10, &[identified(3)], after(start, 3_030)).unwrap();
+    // 200 ms after its repeat the frame of which nothing was heard, 200 ms from now the one answered.
+    assert_eq!(outbox.next_due(), Some(after(start, 3_200)));
+    assert_eq!(repeats(&mut outbox, after(start, 3_200)), [2]);
+    assert_eq!(repeats(&mut outbox, after(start, 3_230)), [1]);
 }
 
 #[tokio::test]
