@@ -6,7 +6,10 @@ use beacon_protocol::{
 };
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|input: (u64, i64, bool, u16, Vec<(u128, u16, u16)>, Vec<(u8, i8, i32, Vec<u8>)>)| {
+/// Sequence, time, whether it is an age, buffer length, beacons, sightings.
+type Input = (u64, i64, bool, u16, Vec<(u128, u16, u16)>, Vec<(u8, i8, i32, Vec<u8>)>);
+
+fuzz_target!(|input: Input| {
     let (sequence, base, ages, room, beacons, sightings) = input;
     let base = if ages { TimeBase::Age(base) } else { TimeBase::Utc(base) };
     let beacon =

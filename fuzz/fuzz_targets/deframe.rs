@@ -25,7 +25,10 @@ fn frames(mut stream: &[u8]) -> Vec<(u8, &[u8])> {
     }
 }
 
-fuzz_target!(|input: (Vec<(u8, Vec<u8>)>, Vec<u8>, u16)| {
+/// Frames by kind and body, bytes behind them, and where the stream is cut.
+type Input = (Vec<(u8, Vec<u8>)>, Vec<u8>, u16);
+
+fuzz_target!(|input: Input| {
     let (sound, tail, cut) = input;
     let mut stream = Vec::new();
     for (kind, body) in &sound {
