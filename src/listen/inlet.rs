@@ -108,8 +108,11 @@ impl Inlet {
         self.claims.clear();
         self.claims.extend(frame.beacons().map(beacon_claim));
         let sightings: Vec<_> = claimed_sightings(frame, clock.now).collect();
+        // The place first: what is decided is also answered, whatever stops this session.
+        let place = self.outgoing.reserve().await.map_err(|_| End::Unheard)?;
         let admitted = self.admitter.sightings(&self.gateway, clock, &self.claims, &sightings).await;
-        self.say(Outgoing::Sightings { sequence: frame.sequence, admitted }).await
+        place.send(Outgoing::Sightings { sequence: frame.sequence, admitted });
+        Ok(())
     }
 
     async fn preferences(&mut self, frame: &Preferences<'_>, clock: &ClockReading) -> Result<(), End> {
@@ -120,8 +123,10 @@ impl Inlet {
         let updated_at = Timestamp::from_micros(frame.updated_at.origin(clock.now.as_micros()));
         let pairs = frame.pairs().map(|pair| (pair.key, pair.value));
         let claim = PreferenceChange::from_claim(frame.customer_id, updated_at, pairs);
+        let place = self.outgoing.reserve().await.map_err(|_| End::Unheard)?;
         let admitted = self.admitter.preferences(clock, claim).await;
-        self.say(Outgoing::Preferences { sequence: frame.sequence, admitted }).await
+        place.send(Outgoing::Preferences { sequence: frame.sequence, admitted });
+        Ok(())
     }
 
     /// Whether a sequenced frame is new and to be decided; answers it if not.

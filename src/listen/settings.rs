@@ -12,7 +12,7 @@ pub struct ListenSettings {
     pub udp: SocketAddr,
     /// Whether gateways that are not registered are taken, and may report every store.
     pub insecure_dev: bool,
-    /// TCP connections at once. Each costs up to two frames of memory and its window's records.
+    /// TCP connections at once. One costs 20 KiB; with the largest frames, half a MiB while one is decided.
     pub max_tcp_sessions: usize,
     /// UDP sessions at once.
     pub max_udp_sessions: usize,

@@ -145,10 +145,19 @@ where
             Some((_, Age::Expired)) | None => {}
         }
         match self.may_try() {
-            Try::Wait => match timeout_at(deadline, self.load_once(key)).await {
-                Ok(known) => known,
-                Err(_) => stale(held.as_deref()),
-            },
+            Try::Wait => {
+                let waiting_since = Instant::now();
+                match timeout_at(deadline, self.load_once(key)).await {
+                    Ok(known) => known,
+                    Err(_) => {
+                        // The load was given up with the wait; if it had most of its time, the store hangs.
+                        if waiting_since.elapsed() * 2 > self.settings.load_timeout {
+                            self.failed("no answer in time");
+                        }
+                        stale(held.as_deref())
+                    }
+                }
+            }
             Try::Beside => {
                 self.load_beside(key);
                 stale(held.as_deref())
