@@ -28,7 +28,7 @@ pub(crate) fn run(filters: &[String]) -> anyhow::Result<()> {
 fn test_protocol(steps: &mut Steps, runner: Runner) {
     let package = ["--package", "beacon-protocol"];
     steps.run("protocol, default features", &mut runner.command(&package, &[]));
-    let bare = [package[0], package[1], "--no-default-features"];
+    let bare = [package[0], package[1], "--no-default-features", "--lib"];
     steps.run("protocol, no features", &mut runner.command(&bare, &[]));
     let mut proofs = cargo(["build", "--manifest-path", "protocol/proofs/Cargo.toml"]);
     steps.run("protocol without std", proofs.arg("--target-dir").arg(target().join("proofs")));
