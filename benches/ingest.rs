@@ -77,10 +77,10 @@ fn main() {
 
 /// The set that the tests compare with the model: every outcome, up to four minutes out of order, late ones too.
 fn generated_set(directory: &Path, tracks: &Path) {
-    const WAYS: [Way; 3] = [
+    // Not cloned: some of its ids are as long as may be already.
+    const WAYS: [Way; 2] = [
         Way { name: "1 TCP connection", scheme: "tcp", clones: 1, in_flight: 64, sightings: 0 },
-        Way { name: "8 TCP connections", scheme: "tcp", clones: 8, in_flight: 16, sightings: 0 },
-        Way { name: "8 UDP sessions", scheme: "udp", clones: 8, in_flight: 16, sightings: 0 },
+        Way { name: "1 UDP session", scheme: "udp", clones: 1, in_flight: 64, sightings: 0 },
     ];
     let set = model::generated::generated(now_us(), 1);
     let beacons = directory.join("generated-beacons.csv");
