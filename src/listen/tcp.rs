@@ -91,23 +91,19 @@ async fn accept(listener: TcpListener, context: Arc<Context>, tasks: TaskGroup) 
         };
         if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
             tasks.spawn(run(Arc::clone(&context), stream, place));
+        } else if let Ok(place) = Arc::clone(&turned_away).try_acquire_owned() {
+            tasks.spawn(turn_away(Arc::clone(&context), stream, place));
         } else {
-            let Ok(place) = Arc::clone(&turned_away).try_acquire_owned() else {
-                context.counters.refused(RefusalCode::TooManySessions);
-                continue;
-            };
-            let context = Arc::clone(&context);
-            {
-                tasks.spawn(async move {
-                    let refuse =
-                        Refuse::new(RefusalCode::TooManySessions, "every place for a session is taken");
-                    let (reader, writer) = stream.into_split();
-                    end_session(&context, reader, Outlet::tcp(writer, LINGER), refuse.into()).await;
-                    drop(place);
-                });
-            }
+            context.counters.refused(RefusalCode::TooManySessions);
         }
     }
+}
+
+async fn turn_away(context: Arc<Context>, stream: TcpStream, place: OwnedSemaphorePermit) {
+    let refuse = Refuse::new(RefusalCode::TooManySessions, "every place for a session is taken");
+    let (reader, writer) = stream.into_split();
+    end_session(&context, reader, Outlet::tcp(writer, LINGER), refuse.into()).await;
+    drop(place);
 }
 
 async fn run(context: Arc<Context>, stream: TcpStream, place: OwnedSemaphorePermit) {

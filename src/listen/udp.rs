@@ -149,19 +149,23 @@ impl Shard {
         } else if header.session == 0 {
             self.take_hello(datagram, address, frame, hellos);
         } else {
-            self.take_frame(datagram, self.peer(address, header.session), frame);
+            self.take_frame(datagram, address, header.session, frame);
         }
     }
 
-    fn take_frame(&self, datagram: &[u8], peer: UdpPeer, frame: RawFrame<'_>) {
-        let frames = {
+    fn take_frame(&self, datagram: &[u8], address: SocketAddr, number: u64, frame: RawFrame<'_>) {
+        let open = {
             let sessions = self.lock();
-            let session = sessions.get(&peer.address).filter(|session| session.peer.session == peer.session);
-            session.map(|session| session.frames.clone())
+            let session = sessions.get(&address).filter(|session| session.peer.session == number);
+            session.map(|session| (session.peer.clone(), session.frames.clone()))
+        };
+        let Some((peer, frames)) = open else {
+            let stranger = UdpPeer::new(Arc::clone(&self.socket), address, number);
+            return self.refuse(datagram.len(), &stranger, &unknown_session(&self.context));
         };
         let clock = self.context.clock.read();
         let is_ping = frame.kind() == Kind::Ping.byte();
-        if frames.is_some() && is_ping {
+        if is_ping {
             // Answered here: a session that waits for room is alive all the same.
             match Message::decode(frame) {
                 Ok(Message::Ping(ping)) => peer.send_now(|buffer| pong(ping, &clock).encode(buffer)),
@@ -169,15 +173,14 @@ impl Shard {
                 Err(error) => return self.refuse(datagram.len(), &peer, &error.into()),
             }
         }
-        let copy = || Bytes::copy_from_slice(&datagram[DATAGRAM_HEADER_BYTES..]);
-        let refuse = match frames.map(|frames| frames.try_send(Arrived { frame: copy(), at: clock })) {
-            Some(Ok(())) => return,
+        let frame = &datagram[DATAGRAM_HEADER_BYTES..];
+        let refuse = match frames.try_send(Arrived { frame: Bytes::copy_from_slice(frame), at: clock }) {
+            Ok(()) => return,
             // A session with that much to do is not idle.
-            Some(Err(TrySendError::Full(_))) if is_ping => return,
-            Some(Err(TrySendError::Full(_))) => busy(sequence_of(&datagram[DATAGRAM_HEADER_BYTES..]).ok()),
+            Err(TrySendError::Full(_)) if is_ping => return,
+            Err(TrySendError::Full(_)) => busy(sequence_of(frame).ok()),
             // One side has said goodbye. What is due is still answered, nothing else is.
-            Some(Err(TrySendError::Closed(_))) => return count(&self.context.counters.datagrams_ignored),
-            None => unknown_session(&self.context),
+            Err(TrySendError::Closed(_)) => return count(&self.context.counters.datagrams_ignored),
         };
         self.refuse(datagram.len(), &peer, &refuse);
     }

@@ -156,7 +156,10 @@ impl State {
         self.last_number += 1;
         let queued = QueuedBlock { number: self.last_number, last_position, block };
         if self.queue.as_ref().is_none_or(|queue| queue.try_send(queued).is_err()) {
-            tracing::error!("the writer's queue is shorter than its room: this frame will be undecided");
+            // Cannot be. If it is, nothing may be queued behind the block that is missing, or its answers would leave
+            // with a later commit: taking in ends, and what leans on it is undone when the queue has run empty.
+            tracing::error!("the writer's queue is shorter than its room: no more is taken in");
+            self.queue = None;
         }
     }
 

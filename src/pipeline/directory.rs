@@ -206,7 +206,13 @@ where
                 Some(entry) if entry.answered_at >= waiting_since => Op::Nop,
                 held => match self.load_anew(key.clone(), held.as_deref()).await {
                     Some(entry) => Op::Put(Arc::new(entry)),
-                    None => Op::Nop,
+                    None => {
+                        // The entry stays as it was; its next use may try again.
+                        if let Some(held) = held {
+                            held.refreshing.store(false, Ordering::Relaxed);
+                        }
+                        Op::Nop
+                    }
                 },
             }
         };
@@ -226,10 +232,6 @@ where
     /// Asks the store; nothing if it cannot be asked.
     async fn load_anew(&self, key: K, held: Option<&Entry<V>>) -> Option<Entry<V>> {
         self.loads.fetch_add(1, Ordering::Relaxed);
-        if let Some(held) = held {
-            // A load that fails leaves the entry; the next use may try again.
-            held.refreshing.store(false, Ordering::Relaxed);
-        }
         let asked_at = Instant::now();
         let value = match timeout(self.settings.load_timeout, (self.load)(key)).await {
             Ok(Ok(Some(value))) => Value::Is(Arc::new(value)),

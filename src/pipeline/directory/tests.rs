@@ -79,6 +79,23 @@ async fn a_change_is_seen_within_five_seconds_without_a_wait() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_ageing_entry_is_loaded_once_however_often_it_is_asked_for_meanwhile() {
+    let (store, directory) = directory(Some(HashMap::from([(1, 10)])));
+    directory.resolve(&1).await;
+    store.gate.forget_permits(usize::MAX);
+    seconds(3).await;
+    for _ in 0..50 {
+        assert!(matches!(directory.resolve(&1).await, Known::Is(_)));
+        // Lets the load beside begin, and hang in the store.
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(directory.refreshes.len(), 1);
+    store.gate.add_permits(1);
+    refreshes_end(&directory).await;
+    assert_eq!(store.loads.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_idle_entry_is_never_served_older_than_its_limit() {
     let (store, directory) = directory(Some(HashMap::from([(1, 10)])));
     directory.resolve(&1).await;
