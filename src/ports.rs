@@ -3,6 +3,8 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
 
 use crate::domain::beacon::{Beacon, BeaconId};
 use crate::domain::clock::ClockReading;
@@ -19,17 +21,6 @@ pub type PortFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub trait Clock: Send + Sync + fmt::Debug {
     /// Reads them; `now` goes back only when a wall clock that was set back has been adopted.
     fn read(&self) -> ClockReading;
-}
-
-/// What an identity already stored says about a late sighting.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredIdentity {
-    /// Whose.
-    pub customer_id: CustomerId,
-    /// When.
-    pub detected_at: Timestamp,
-    /// At which beacon.
-    pub beacon_id: BeaconId,
 }
 
 /// Questions to the one system of record.
@@ -49,7 +40,7 @@ pub trait SystemOfRecord: Send + Sync + fmt::Debug + 'static {
     fn identities_near(
         &self,
         asked: Vec<(CustomerId, Timestamp)>,
-    ) -> PortFuture<'_, Result<Vec<StoredIdentity>, StoreError>>;
+    ) -> PortFuture<'_, Result<Vec<CustomerIdentity>, StoreError>>;
 
     /// The latest DetectedAt stored; `None` when nothing is. What is asked about at a start: the duplicate window is
     /// empty then, and only sightings a minute after this time cannot conflict with what is stored.
@@ -96,23 +87,96 @@ fn pairs_bytes(change: &PreferenceChange) -> usize {
     change.pairs.iter().map(|(key, value)| key.len() + value.len() + 2 * size_of::<String>()).sum()
 }
 
+/// Whether rows of a batch may be in the store already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// The pipeline has accepted them since it started and never handed them to this store before.
+    First,
+    /// A write of them may have been done in part or in full: it failed, or it was cut off.
+    Again,
+}
+
 /// Writes batches into a store. Owned by one thread, which may block in it.
 ///
-/// A batch is atomic: after an error that says so nothing of it is there. Writes are idempotent: a batch written
-/// twice leaves what it left the first time. `Ok` means committed as durably as the store can.
+/// Writes are idempotent: a row written twice leaves what it left the first time, and `Ok` means that every row is there
+/// as durably as the store can. After an error any part of the batch may be there; the pipeline writes it again, whole
+/// or in parts, as [`Delivery::Again`], until it is there or its rows are dead letters.
 pub trait BatchWriter: Send + fmt::Debug {
-    /// Writes all of `batch` or nothing. Returns within a bounded time, also when the store is gone.
+    /// Writes all rows of `batch` that concern this store. Returns within a bounded time, also when the store is gone;
+    /// retries of its own are bounded, the pipeline goes on with them.
     ///
     /// # Errors
-    /// [`WriteError::NotCommitted`] when nothing of it was stored, [`WriteError::InDoubt`] when that cannot be
-    /// said yet: ask [`Self::was_committed`] until it answers.
-    fn write(&mut self, batch: &[Block]) -> Result<(), WriteError>;
+    /// [`WriteError`], by what is to be done about it.
+    fn write(&mut self, batch: &[Arc<Block>], delivery: Delivery) -> Result<(), WriteError>;
+}
 
-    /// Whether a batch whose write ended in doubt was committed, asked on a new connection.
+/// Why a batch, or a part of it, was not written: each kind asks for another thing to be done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WriteError {
+    /// The store, the way to it, or its resources: the same batch may be written later.
+    #[error("{0}")]
+    Unavailable(String),
+    /// The store refuses something that is in the batch: it is written in parts, and what is refused alone becomes a
+    /// dead letter.
+    #[error("{0}")]
+    Rejected(String),
+    /// A schema, a right or credentials: no batch is written until somebody mends it.
+    #[error("{0}")]
+    Misconfigured(String),
+}
+
+/// A cache of beacons that daemons share. Outside every promise: it may lose anything at any time.
+pub trait BeaconCache: Send + Sync + fmt::Debug + 'static {
+    /// What it holds of a beacon; `None` when it does not know. Bounded in time.
+    fn beacon(&self, id: BeaconId) -> PortFuture<'_, Result<Option<Beacon>, StoreError>>;
+
+    /// Keeps a registration, unless a version with the same or a newer `updated_at` is held.
+    fn keep(&self, beacon: Arc<Beacon>) -> PortFuture<'_, Result<(), StoreError>>;
+
+    /// Forgets these beacons, whatever version is held.
+    fn forget(&self, ids: Vec<BeaconId>) -> PortFuture<'_, Result<(), StoreError>>;
+}
+
+/// Who must hear of beacons that changed in the system of record: whatever holds copies of them.
+pub trait BeaconChanges: Send + Sync + fmt::Debug + 'static {
+    /// These beacons changed or are gone: no copy taken before this call is used after it returns.
+    fn changed(&self, ids: &[BeaconId]);
+
+    /// Whether every change is being told in time from now on; said again whenever it turns. `true` is said only after
+    /// [`Self::changed`] has been called for everything that changed while it was `false`, or before the start, in the
+    /// last [`BEACON_CACHED_FOR`].
+    fn followed(&self, followed: bool);
+}
+
+/// How long a shared cache keeps a beacon.
+pub const BEACON_CACHED_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Where the latest identity of each customer is cached. Outside every promise.
+pub trait LatestIdentities: Send + Sync + fmt::Debug + 'static {
+    /// These blocks are in the system of record. Never waits: what it has no room for it drops, and counts.
+    fn stored(&self, blocks: &[Arc<Block>]);
+}
+
+/// A row that a store refused, with its reason.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeadLetter {
+    /// The store that refused it.
+    pub store: &'static str,
+    /// What the store said.
+    pub reason: String,
+    /// When it was given up.
+    pub at: Timestamp,
+    /// The one row in it.
+    pub block: Arc<Block>,
+}
+
+/// Where rows go that a store refuses.
+pub trait DeadLetters: Send + Sync + fmt::Debug + 'static {
+    /// Keeps a letter; `Ok` means that it is on the disk. May block. Kept twice, it is there once or twice.
     ///
     /// # Errors
-    /// When the store cannot be asked; ask again later.
-    fn was_committed(&mut self, batch: &[Block]) -> Result<bool, StoreError>;
+    /// [`StoreError::Unavailable`] when the disk or the bound of dead letters does not let it: the writer waits at the row.
+    fn keep(&self, letter: &DeadLetter) -> Result<(), StoreError>;
 }
 
 /// Why a store gave no answer.
@@ -134,15 +198,4 @@ pub enum StoreError {
         /// Which rule it breaks.
         reason: String,
     },
-}
-
-/// Why a batch was not written.
-#[derive(Debug, thiserror::Error)]
-pub enum WriteError {
-    /// Nothing of it is stored.
-    #[error("not committed: {0}")]
-    NotCommitted(#[source] StoreError),
-    /// It may be stored or not.
-    #[error("commit in doubt: {0}")]
-    InDoubt(#[source] StoreError),
 }
