@@ -4,11 +4,13 @@
 //! `ARCHITECTURE.md` is the map of this crate.
 
 pub mod app;
+pub mod backoff;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod data_dir;
 pub mod domain;
+pub mod latency;
 pub mod listen;
 pub mod ops;
 pub mod pipeline;

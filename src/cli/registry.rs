@@ -7,7 +7,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::{Common, Failure, exit};
-use crate::stores::sqlite::ImportSummary;
+use crate::stores::ImportSummary;
 
 /// Arguments of `import`.
 #[derive(Debug, Args)]

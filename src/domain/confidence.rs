@@ -13,6 +13,13 @@ pub const CONFIDENCE_THRESHOLD: f32 = 0.8;
 pub struct Confidence(f32);
 
 impl Confidence {
+    /// A confidence read back from a store; nothing when it is none.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "stores keep an f32, some of them in a wider column")]
+    pub fn from_stored(value: f64) -> Option<Self> {
+        (0.0..=1.0).contains(&value).then_some(Self(value as f32))
+    }
+
     /// The value, 0.0 to 1.0.
     #[must_use]
     pub const fn as_f32(self) -> f32 {

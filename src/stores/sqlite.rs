@@ -6,14 +6,13 @@
 //! no use for them. The file is in WAL mode with full sync: a commit is on the disk when it returns.
 
 mod admin;
-mod batch;
 mod failure;
 mod open;
 mod reader;
 mod rows;
 mod writer;
 
-pub use admin::{ImportSummary, SqliteAdmin};
+pub use admin::SqliteAdmin;
 pub use open::{BUSY_TIMEOUT, FILE_NAME, OpenError};
 pub use reader::{SqliteReader, SqliteReaderSettings};
 pub use writer::SqliteWriter;

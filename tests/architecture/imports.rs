@@ -46,14 +46,16 @@ const fn part(
     Part { name, uses, uses_front_of }
 }
 
-const PARTS: [Part; 9] = [
+const PARTS: [Part; 11] = [
     part("domain", &[], &[]),
     part("ports", &["domain"], &[]),
     part("journal", &["domain"], &[]),
-    part("pipeline", &["domain", "ports", "journal", "tasks"], &[]),
-    part("stores", &["domain", "ports", "tasks"], &[]),
-    part("listen", &["domain", "ports", "tasks"], &["pipeline"]),
-    part("ops", &["domain", "ports", "tasks"], &["pipeline"]),
+    part("backoff", &[], &[]),
+    part("latency", &[], &[]),
+    part("pipeline", &["domain", "ports", "journal", "tasks", "backoff", "latency"], &[]),
+    part("stores", &["domain", "ports", "tasks", "backoff"], &[]),
+    part("listen", &["domain", "ports", "tasks", "latency"], &["pipeline"]),
+    part("ops", &["domain", "ports", "tasks", "latency"], &["pipeline"]),
     part("clock", &["domain", "ports"], &[]),
     part("data_dir", &[], &[]),
 ];
@@ -68,18 +70,27 @@ const KNOW_CONFIGURATION: [&str; 5] = ["app", "cli", "config", "lib", "main"];
 const ADAPTERS: [&str; 4] = ["dynamodb", "postgres", "redis", "sqlite"];
 
 /// Crates that only some parts know; the composition may use any.
-const CRATES: [(&str, &[&str]); 13] = [
+const CRATES: [(&str, &[&str]); 22] = [
     ("anyhow", &[]),
+    ("aws_config", &["stores"]),
+    ("aws_sdk_dynamodb", &["stores"]),
     ("axum", &["ops"]),
+    ("bb8", &["stores"]),
+    ("bb8_postgres", &["stores"]),
     ("beacon_protocol", &["listen"]),
     ("clap", &[]),
     ("crossbeam_channel", &["pipeline", "stores"]),
     ("figment", &[]),
     ("moka", &["pipeline", "stores"]),
+    ("prometheus", &["ops"]),
+    ("redis", &["stores"]),
     ("refinery", &["stores"]),
     ("rusqlite", &["stores"]),
+    ("rustls", &["stores"]),
     ("socket2", &["listen"]),
     ("tokio", &["ports", "pipeline", "journal", "stores", "listen", "ops"]),
+    ("tokio_postgres", &["stores"]),
+    ("tokio_postgres_rustls", &["stores"]),
     ("tokio_util", &["ports", "pipeline", "journal", "stores", "listen", "ops"]),
     ("ureq", &[]),
 ];

@@ -10,6 +10,7 @@ use super::rows::{self, SELECT_BEACONS, SELECT_GATEWAYS};
 use crate::domain::beacon::Beacon;
 use crate::domain::gateway::{Gateway, StoreScope};
 use crate::ports::StoreError;
+use crate::stores::ImportSummary;
 
 const INSERT_BEACON: &str = "INSERT INTO beacons
     (beacon_id, store_id, major, minor, location, location_type, status) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
@@ -23,17 +24,6 @@ const INSERT_GATEWAY: &str = "INSERT INTO gateways (gateway_id, stores, status) 
 const UPDATE_GATEWAY: &str = "UPDATE gateways SET
     stores = ?2, status = ?3, updated_at = strftime('%Y-%m-%dT%H:%M:%f000Z', 'now')
     WHERE gateway_id = ?1 AND (stores, status) IS NOT (?2, ?3)";
-
-/// What an import did to each row it was given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct ImportSummary {
-    /// Rows that were not there.
-    pub inserted: usize,
-    /// Rows that were there and differed.
-    pub updated: usize,
-    /// Rows that were there as they are.
-    pub unchanged: usize,
-}
 
 /// Reads and changes the registry.
 #[derive(Debug)]
@@ -140,24 +130,6 @@ impl SqliteAdmin {
             all.push(read(row)?);
         }
         Ok(all)
-    }
-}
-
-impl ImportSummary {
-    /// Counts a row by how many rows its insert made and, if none, its update changed.
-    fn count(
-        &mut self,
-        inserted: usize,
-        update: impl FnOnce() -> rusqlite::Result<usize>,
-    ) -> rusqlite::Result<()> {
-        if inserted > 0 {
-            self.inserted += 1;
-        } else if update()? > 0 {
-            self.updated += 1;
-        } else {
-            self.unchanged += 1;
-        }
-        Ok(())
     }
 }
 

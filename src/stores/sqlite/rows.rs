@@ -8,10 +8,12 @@ use rusqlite::Row;
 
 use super::failure::{bad_row, store_error};
 use crate::domain::beacon::{Beacon, BeaconId};
+use crate::domain::confidence::Confidence;
 use crate::domain::customer::CustomerId;
 use crate::domain::gateway::{Gateway, GatewayId, StoreScope};
+use crate::domain::identity::CustomerIdentity;
 use crate::domain::time::Timestamp;
-use crate::ports::{StoreError, StoredIdentity};
+use crate::ports::StoreError;
 
 /// One beacon, in the columns that [`beacon`] reads.
 pub(super) const SELECT_BEACON: &str =
@@ -66,12 +68,16 @@ pub(super) fn gateway(row: &Row<'_>) -> Result<Gateway, StoreError> {
     read().map_err(|error| of_row(error, "gateway", &id))
 }
 
-/// A row of `beacon_id, detected_at`.
-pub(super) fn stored_identity(row: &Row<'_>, customer_id: &CustomerId) -> Result<StoredIdentity, StoreError> {
-    Ok(StoredIdentity {
+/// A row of `beacon_id, detected_at, location, confidence`.
+pub(super) fn identity(row: &Row<'_>, customer_id: &CustomerId) -> Result<CustomerIdentity, StoreError> {
+    let confidence: f64 = row.get(3).map_err(|error| store_error(&error))?;
+    Ok(CustomerIdentity {
         customer_id: customer_id.clone(),
         beacon_id: parsed(row, 0, "customer_identities.beacon_id")?,
         detected_at: time(row, 1, "customer_identities.detected_at")?,
+        location: parsed_if_set(row, 2, "customer_identities.location")?,
+        confidence: Confidence::from_stored(confidence)
+            .ok_or_else(|| bad_row(format!("customer_identities.confidence: {confidence} is not 0 to 1")))?,
     })
 }
 

@@ -2,14 +2,15 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
+use rusqlite::{CachedStatement, Connection, params};
 
-use super::batch::BatchPlan;
 use super::failure::{bad_row, store_error, unavailable};
-use super::open::{FILE_NAME, OpenError, open_for_writing};
+use super::open::{OpenError, open_for_writing};
 use crate::domain::identity::CustomerIdentity;
-use crate::ports::{BatchWriter, Block, StoreError, WriteError};
+use crate::ports::{BatchWriter, Block, Delivery, StoreError, WriteError};
+use crate::stores::batch_plan::BatchPlan;
 
 // Rows go one by one through prepared statements: 50 rows to a statement took more CPU, 33 us an identity for 29.
 const UPSERT_CUSTOMER: &str = "INSERT INTO customers (customer_id, last_seen) VALUES (?1, ?2)
@@ -25,34 +26,24 @@ const UPSERT_PREFERENCE_CHANGE: &str = "INSERT INTO preference_changes (customer
     ON CONFLICT (customer_id, key) DO UPDATE SET updated_at = ?3 WHERE ?3 > updated_at";
 const MERGE_PREFERENCES: &str = "UPDATE customers
     SET preferences = json_patch(coalesce(preferences, '{}'), ?2) WHERE customer_id = ?1";
-const UPSERT_MARK: &str = "INSERT INTO write_marks (writer, batch_number) VALUES (?1, ?2)
-    ON CONFLICT (writer) DO UPDATE SET batch_number = ?2";
-const READ_MARK: &str = "SELECT batch_number FROM write_marks WHERE writer = ?1";
-/// A writer is as old as its mark's rowid; nobody asks for the marks of those long gone.
-const TRIM_MARKS: &str = "DELETE FROM write_marks WHERE rowid <= (SELECT max(rowid) - 64 FROM write_marks)";
-
-/// The mark of a batch that was given up: batches are numbered from 1.
-const NO_BATCH: i64 = 0;
 
 /// Writes batches into the file, each in one transaction with one fsync.
 ///
 /// A write waits for another process's lock at most [`super::BUSY_TIMEOUT`]. One writer a daemon is meant; several
-/// take turns. An identity at a beacon that is not in the file is [`StoreError::BadRow`], and costs its whole batch.
+/// take turns. An identity at a beacon that is not in the file is [`WriteError::Rejected`].
 pub struct SqliteWriter {
     data_dir: PathBuf,
     /// None after a failure that leaves the connection in an unknown state; opened anew by the next call.
     connection: Option<Connection>,
-    /// Tells this writer's mark from those of others, earlier ones included.
-    name: String,
-    /// The number of the last batch tried.
-    batch_number: i64,
+    /// A COMMIT failed half-way: what it wrote may be in the WAL file and visible without being on the disk.
+    in_doubt: bool,
 }
 
 impl fmt::Debug for SqliteWriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SqliteWriter")
             .field("data_dir", &self.data_dir)
-            .field("batch_number", &self.batch_number)
+            .field("in_doubt", &self.in_doubt)
             .finish_non_exhaustive()
     }
 }
@@ -64,23 +55,19 @@ impl SqliteWriter {
     /// [`OpenError`]: the file cannot be reached, is not ours, or a newer beacond made it.
     pub fn open(data_dir: &Path) -> Result<Self, OpenError> {
         let connection = open_for_writing(data_dir)?;
-        let seed = getrandom::u64().map_err(|error| OpenError::Unreachable {
-            path: data_dir.join(FILE_NAME),
-            reason: format!("the system gives no random number: {error}"),
-        })?;
-        Ok(Self {
-            data_dir: data_dir.to_owned(),
-            connection: Some(connection),
-            name: format!("{seed:016x}"),
-            batch_number: NO_BATCH,
-        })
+        Ok(Self { data_dir: data_dir.to_owned(), connection: Some(connection), in_doubt: false })
     }
 
     fn take_connection(&mut self) -> Result<Connection, StoreError> {
-        match self.connection.take() {
-            Some(connection) => Ok(connection),
-            None => open_for_writing(&self.data_dir).map_err(|error| unavailable(error.to_string())),
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => open_for_writing(&self.data_dir).map_err(|error| unavailable(error.to_string()))?,
+        };
+        if self.in_doubt {
+            settle(&connection)?;
+            self.in_doubt = false;
         }
+        Ok(connection)
     }
 
     /// Undoes what is open, and keeps the connection if that worked.
@@ -89,35 +76,32 @@ impl SqliteWriter {
             self.connection = Some(connection);
         }
     }
+}
 
-    /// Writes the rows and the batch's mark into the open transaction.
-    fn fill(&self, connection: &Connection, plan: &BatchPlan<'_>) -> Result<(), StoreError> {
-        fill_customers(connection, plan).map_err(|error| store_error(&error))?;
-        fill_identities(connection, plan)?;
-        fill_preferences(connection, plan)?;
-        self.mark(connection, self.batch_number).map_err(|error| store_error(&error))
+/// Writes what a failed COMMIT may have left in the WAL file into the database, and syncs both: its fsync failed, so the
+/// system may think that pages are on the disk which are not, and a later fsync would not write them.
+fn settle(connection: &Connection) -> Result<(), StoreError> {
+    let busy: bool = connection
+        .query_row("PRAGMA wal_checkpoint(FULL)", [], |row| row.get(0))
+        .map_err(|error| store_error(&error))?;
+    if busy {
+        return Err(unavailable("a reader keeps the WAL from being checkpointed".to_owned()));
     }
+    Ok(())
+}
 
-    fn mark(&self, connection: &Connection, batch_number: i64) -> rusqlite::Result<()> {
-        connection.prepare_cached(UPSERT_MARK)?.execute(params![self.name, batch_number])?;
-        if batch_number <= 1 {
-            connection.execute(TRIM_MARKS, [])?;
-        }
-        Ok(())
-    }
+/// Writes the rows into the open transaction.
+fn fill(connection: &Connection, plan: &BatchPlan<'_>) -> Result<(), StoreError> {
+    fill_customers(connection, plan).map_err(|error| store_error(&error))?;
+    fill_identities(connection, plan)?;
+    fill_preferences(connection, plan)
+}
 
-    /// Reads this writer's mark in a transaction that also settles the answer: what was in doubt may still be in
-    /// the WAL file without being part of the database, and would come back when the file is next recovered.
-    fn settle(&self, connection: &Connection) -> rusqlite::Result<bool> {
-        connection.execute_batch("BEGIN IMMEDIATE")?;
-        let mark: Option<i64> = connection.query_row(READ_MARK, [&self.name], |row| row.get(0)).optional()?;
-        let committed = mark == Some(self.batch_number);
-        if !committed {
-            // Takes the place in the WAL that the lost commit would have.
-            self.mark(connection, NO_BATCH)?;
-        }
-        connection.execute_batch("COMMIT")?;
-        Ok(committed)
+/// What is to be done about a write that failed so.
+fn write_error(error: StoreError) -> WriteError {
+    match error {
+        StoreError::Unavailable { .. } => WriteError::Unavailable(error.to_string()),
+        StoreError::BadRow { .. } => WriteError::Rejected(error.to_string()),
     }
 }
 
@@ -132,51 +116,33 @@ impl Drop for SqliteWriter {
 }
 
 impl BatchWriter for SqliteWriter {
-    fn write(&mut self, batch: &[Block]) -> Result<(), WriteError> {
+    /// A row that is there is found by its key, so nothing differs for a batch written again.
+    fn write(&mut self, batch: &[Arc<Block>], _delivery: Delivery) -> Result<(), WriteError> {
         let plan = BatchPlan::new(batch);
         if plan.is_empty() {
             return Ok(());
         }
-        let connection = self.take_connection().map_err(WriteError::NotCommitted)?;
-        self.batch_number += 1;
+        let connection = self.take_connection().map_err(write_error)?;
         let filled = connection
             .execute_batch("BEGIN IMMEDIATE")
             .map_err(|error| store_error(&error))
-            .and_then(|()| self.fill(&connection, &plan));
+            .and_then(|()| fill(&connection, &plan));
         if let Err(error) = filled {
             self.roll_back(connection);
-            return Err(WriteError::NotCommitted(error));
+            return Err(write_error(error));
         }
         match connection.execute_batch("COMMIT") {
-            Ok(()) => {
-                self.connection = Some(connection);
-                Ok(())
-            }
-            // The transaction is still open, as after SQLITE_BUSY: nothing of it is in the file.
-            Err(error) if !connection.is_autocommit() => {
-                self.roll_back(connection);
-                Err(WriteError::NotCommitted(store_error(&error)))
-            }
-            Err(error) => Err(WriteError::InDoubt(store_error(&error))),
-        }
-    }
-
-    /// Answers for the batch written last, whatever `batch` holds: by its mark, which no other batch can have made.
-    fn was_committed(&mut self, _batch: &[Block]) -> Result<bool, StoreError> {
-        self.connection = None;
-        let connection = self.take_connection()?;
-        let committed = self.settle(&connection).map_err(|error| store_error(&error))?;
-        if committed {
-            // Its fsync failed, so the system may think that pages are on the disk which are not: write them again.
-            let busy: bool = connection
-                .query_row("PRAGMA wal_checkpoint(FULL)", [], |row| row.get(0))
-                .map_err(|error| store_error(&error))?;
-            if busy {
-                return Err(unavailable("a reader keeps the WAL from being checkpointed".to_owned()));
+            Ok(()) => self.connection = Some(connection),
+            Err(error) => {
+                // If the transaction is still open, as after SQLITE_BUSY, nothing of it is in the file.
+                self.in_doubt = connection.is_autocommit();
+                if !self.in_doubt {
+                    self.roll_back(connection);
+                }
+                return Err(write_error(store_error(&error)));
             }
         }
-        self.connection = Some(connection);
-        Ok(committed)
+        Ok(())
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a batch writes, in the order in which it is cheapest: sorted by customer, each customer once.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::domain::customer::CustomerId;
 use crate::domain::identity::CustomerIdentity;
@@ -37,7 +38,7 @@ pub(super) struct PreferenceRow<'b> {
 
 impl<'b> BatchPlan<'b> {
     /// The plan of a batch: what one block after the other, and in a block identities before preferences, would do.
-    pub(super) fn new(batch: &'b [Block]) -> Self {
+    pub(super) fn new(batch: &'b [Arc<Block>]) -> Self {
         let mut plan = Self {
             identities: Vec::with_capacity(batch.iter().map(|block| block.identities.len()).sum()),
             ..Self::default()
@@ -96,8 +97,8 @@ mod tests {
         PreferenceChange::from_claim(id, Timestamp::from_micros(at_micros), pairs).unwrap()
     }
 
-    fn block(preferences: Vec<PreferenceChange>) -> Block {
-        Block { preferences, ..Block::default() }
+    fn block(preferences: Vec<PreferenceChange>) -> Arc<Block> {
+        Arc::new(Block { preferences, ..Block::default() })
     }
 
     #[test]
@@ -130,6 +131,6 @@ mod tests {
             Some(&CustomerRow { last_seen_if_new: Timestamp::from_micros(20), identified_at: None })
         );
         assert!(!plan.is_empty());
-        assert!(BatchPlan::new(&[Block::default()]).is_empty());
+        assert!(BatchPlan::new(&[Arc::default()]).is_empty());
     }
 }

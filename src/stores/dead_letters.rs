@@ -1,0 +1,1 @@
+//! Rows that a store refused, kept in a bounded file of the data directory.

@@ -1,0 +1,3 @@
+//! PostgreSQL: the system of record.
+
+mod writer;

@@ -1,0 +1,1 @@
+//! Writes batches by binary COPY.

@@ -1,0 +1,1 @@
+//! Redis: the cache that daemons share.
