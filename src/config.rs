@@ -2,6 +2,7 @@
 //!
 //! The defaults have one home, `config/default.toml`, which is also what `beacond config default` prints.
 
+mod stores;
 mod values;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -34,6 +35,11 @@ pub struct Config {
     rules: Rules,
     pipeline: Pipeline,
     directory: Directory,
+    stores: stores::Stores,
+    postgres: stores::Postgres,
+    redis: stores::Redis,
+    dynamodb: stores::DynamoDb,
+    dead_letters: stores::DeadLetters,
     #[serde(skip)]
     insecure_dev: bool,
 }
@@ -90,6 +96,7 @@ struct Directory {
     fresh_for_ms: Milliseconds<100, 2_400>,
     // Twice the age must stay within the two seconds that a negative answer may live.
     absent_fresh_for_ms: Milliseconds<100, 1_000>,
+    snapshot_every_s: Number<10, 86_400>,
 }
 
 /// A configuration that cannot be used: which file, key and value, and what is allowed.
