@@ -285,7 +285,8 @@ mod tests {
         assert_eq!(child.try_wait().unwrap(), None);
         assert!(!directory.exists());
         let left = LeftRunning { marker: "sleep 4321.5".into(), ..left };
-        assert!(left.is_running());
+        // Between `setpriv` and the program it becomes there is a moment without a command line.
+        assert!(wait_until(STOP_DEADLINE, || Ok(left.is_running().then_some(()))).unwrap().is_some());
         assert!(left.stop().unwrap());
         assert!(!left.is_running());
         assert!(child.wait().unwrap().code().is_none());

@@ -243,3 +243,53 @@ fn last_lines(text: &str) -> String {
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    fn script(directory: &Path, script: String, port: u16) -> Launch {
+        Launch {
+            name: "script",
+            program: "sh".into(),
+            arguments: vec!["-c".into(), script.into()],
+            directory: directory.to_owned(),
+            port,
+            user: None,
+            lifetime: Lifetime::Starter,
+            ended_by: ("KILL", Signal::KILL),
+            marker: "-c".into(),
+            is_ready: |launch, _| launch.directory.join("ready").exists(),
+        }
+    }
+
+    #[test]
+    fn another_port_is_tried_when_the_first_is_taken() {
+        let directory = tempfile::tempdir().unwrap();
+        // The kernel's, and so none that is chosen here.
+        let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+        let first = std::cell::Cell::new(Some(taken));
+        let server = Server::start_on_free_port(|free| {
+            let port = first.take().unwrap_or(free);
+            let words = "if [ $0 = taken ]; then echo bind: Address already in use; else touch ready; fi; exec sleep 4321";
+            let mut launch = script(directory.path(), words.into(), port);
+            launch.arguments.push(if port == taken { "taken".into() } else { "free".into() });
+            launch
+        });
+        assert_ne!(server.unwrap().port(), taken);
+    }
+
+    #[test]
+    fn end_of_the_log_is_in_the_error_of_an_engine_that_ends_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let words = "seq 100; echo no such luck >&2; exit 3";
+        let error =
+            Server::start_on_free_port(|port| script(directory.path(), words.into(), port)).unwrap_err();
+        let said = error.to_string();
+        assert!(said.starts_with("script ended at once (exit status: 3)"), "{said}");
+        assert!(said.ends_with("\n99\n100\nno such luck") && !said.contains("\n80\n"), "{said}");
+        assert!(!directory.path().exists());
+    }
+}
