@@ -1,5 +1,7 @@
 //! The composition root: builds every part of the daemon, runs them, and stops them in order.
 
+mod metrics;
+mod readiness;
 mod report;
 
 use std::io;
@@ -18,7 +20,7 @@ use crate::data_dir::{DataDir, DataDirError, Holder};
 use crate::domain::window::SPACING_US;
 use crate::latency::Latencies;
 use crate::listen::{BindError, ListenSettings, Listeners};
-use crate::ops::AdminThread;
+use crate::ops::{AdminSources, AdminThread, Reason, Sample};
 use crate::pipeline::{Ledger, Pipeline, PipelinePorts, WriterThreads};
 use crate::ports::{Clock, StoreError, SystemOfRecord};
 use crate::stores::sqlite::{OpenError, SqliteReader, SqliteWriter};
@@ -35,6 +37,8 @@ pub struct Daemon {
     clock: Arc<dyn Clock>,
     admin: AdminThread,
     observer: Observer,
+    /// Cancelled when the daemon has been told to stop: it is not ready from then on.
+    stopping: CancellationToken,
     addresses: Addresses,
     refreshes: TaskGroup,
     insecure_dev: bool,
@@ -133,8 +137,8 @@ impl Daemon {
             Arc::clone(listeners.counters()),
             std::iter::once(writers.record()).chain(writers.events()).cloned().collect(),
         );
-        let observed = observer.clone();
-        let admin = AdminThread::serve(admin, move || observed.report())?;
+        let stopping = CancellationToken::new();
+        let admin = AdminThread::serve(admin, sources(&observer, pipeline.latencies(), &stopping))?;
         data_dir.announce(&Holder { pid: std::process::id(), tcp, udp, admin: addresses.admin })?;
         Ok(Self {
             runtime,
@@ -145,6 +149,7 @@ impl Daemon {
             clock,
             admin,
             observer,
+            stopping,
             addresses,
             refreshes,
             insecure_dev: config.insecure_dev(),
@@ -176,6 +181,7 @@ impl Daemon {
             let serving =
                 self.listeners.serve(&self.settings, Arc::clone(&self.pipeline), Arc::clone(&self.clock));
             stop.cancelled().await;
+            self.stopping.cancel();
             tracing::info!("stopping: goodbye to every gateway");
             let drained = serving.stop().await;
             self.refreshes.join(self.settings.write_timeout).await;
@@ -188,6 +194,26 @@ impl Daemon {
         self.admin.stop();
         tracing::info!(drained, "beacond has stopped");
         if drained { Exit::Clean } else { Exit::CutOff }
+    }
+}
+
+/// What the operators' pages show.
+fn sources(
+    observer: &Observer,
+    latencies: &Arc<Latencies>,
+    stopping: &CancellationToken,
+) -> AdminSources<
+    impl Fn() -> Report + Clone + Send + Sync + use<>,
+    impl Fn() -> Vec<Sample> + Clone + Send + Sync + use<>,
+    impl Fn() -> Vec<Reason> + Clone + Send + Sync + use<>,
+> {
+    let (reported, sampled, judged) = (observer.clone(), observer.clone(), observer.clone());
+    let stopping = stopping.clone();
+    AdminSources {
+        report: move || reported.report(),
+        metrics: move || metrics::samples(&sampled.report()),
+        histograms: Arc::clone(latencies),
+        ready: move || readiness::reasons(&judged.report(), stopping.is_cancelled()),
     }
 }
 
