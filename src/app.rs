@@ -16,9 +16,10 @@ use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::data_dir::{DataDir, DataDirError, Holder};
 use crate::domain::window::SPACING_US;
+use crate::latency::Latencies;
 use crate::listen::{BindError, ListenSettings, Listeners};
 use crate::ops::AdminThread;
-use crate::pipeline::{Ledger, Pipeline, WriterThread};
+use crate::pipeline::{Ledger, Pipeline, PipelinePorts, WriterThreads};
 use crate::ports::{Clock, StoreError, SystemOfRecord};
 use crate::stores::sqlite::{OpenError, SqliteReader, SqliteWriter};
 use crate::tasks::TaskGroup;
@@ -30,7 +31,7 @@ pub struct Daemon {
     listeners: Listeners,
     settings: ListenSettings,
     pipeline: Arc<Pipeline>,
-    writer: WriterThread,
+    writers: WriterThreads,
     clock: Arc<dyn Clock>,
     admin: AdminThread,
     observer: Observer,
@@ -111,14 +112,18 @@ impl Daemon {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
         let refreshes = TaskGroup::new("refreshes");
         let newest = runtime.block_on(record.newest_identity())?;
-        let (pipeline, writer) = Pipeline::start(
-            &config.pipeline(),
+        let ports = PipelinePorts {
             record,
-            Box::new(writer),
-            Arc::clone(&clock),
-            secret()?,
-            refreshes.clone(),
-        )?;
+            beacon_cache: None,
+            record_writer: ("sqlite", Box::new(writer)),
+            events_writer: None,
+            latest: None,
+            dead_letters: Arc::new(Nowhere),
+            clock: Arc::clone(&clock),
+            latencies: Arc::new(Latencies::new()),
+            refreshes: refreshes.clone(),
+        };
+        let (pipeline, writers) = Pipeline::start(&config.pipeline(), ports, secret()?)?;
         if let Some(newest) = newest {
             // The window starts empty: what lies within a minute of what is stored is asked about.
             pipeline.unknown_before(newest.plus_micros(SPACING_US));
@@ -126,7 +131,7 @@ impl Daemon {
         let observer = Observer::new(
             Arc::clone(&pipeline),
             Arc::clone(listeners.counters()),
-            Arc::clone(writer.health()),
+            std::iter::once(writers.record()).chain(writers.events()).cloned().collect(),
         );
         let observed = observer.clone();
         let admin = AdminThread::serve(admin, move || observed.report())?;
@@ -136,7 +141,7 @@ impl Daemon {
             listeners,
             settings,
             pipeline,
-            writer,
+            writers,
             clock,
             admin,
             observer,
@@ -177,7 +182,7 @@ impl Daemon {
             drained
         });
         self.pipeline.close();
-        self.writer.join();
+        self.writers.join();
         // Cut off are only sessions that hear nothing any more; all that was accepted has been settled above.
         self.runtime.shutdown_background();
         self.admin.stop();
@@ -191,4 +196,13 @@ fn secret() -> io::Result<[u8; 16]> {
     let mut secret = [0; 16];
     getrandom::fill(&mut secret).map_err(|error| io::Error::other(error.to_string()))?;
     Ok(secret)
+}
+
+#[derive(Debug)]
+struct Nowhere;
+
+impl crate::ports::DeadLetters for Nowhere {
+    fn keep(&self, _: &crate::ports::DeadLetter) -> Result<(), StoreError> {
+        Err(StoreError::Unavailable { store: "dead letters", reason: "there is no file".into() })
+    }
 }

@@ -258,6 +258,11 @@ impl Config {
     pub fn pipeline(&self) -> PipelineSettings {
         let (rules, pipeline) = (&self.rules, &self.pipeline);
         let question_timeout = pipeline.question_timeout_ms.duration();
+        let batch = BatchLimits {
+            rows: pipeline.batch_rows.to_usize(),
+            bytes: pipeline.batch_bytes.to_usize(),
+            age: pipeline.batch_age_ms.duration(),
+        };
         PipelineSettings {
             time: TimeLimits {
                 max_ahead_us: rules.max_ahead_s.to_i64() * MICROS_PER_SECOND,
@@ -272,11 +277,8 @@ impl Config {
             horizon_us: rules.horizon_s.to_i64() * MICROS_PER_SECOND,
             window_entries: pipeline.window_entries.to_usize(),
             queue_rows: pipeline.queue_rows.to_usize(),
-            batch: BatchLimits {
-                rows: pipeline.batch_rows.to_usize(),
-                bytes: pipeline.batch_bytes.to_usize(),
-                age: pipeline.batch_age_ms.duration(),
-            },
+            batch,
+            events_batch: batch,
             question_timeout,
             directory: DirectorySettings {
                 max_entries: self.directory.max_entries.to_u64(),

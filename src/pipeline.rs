@@ -15,11 +15,11 @@ mod judge;
 mod ledger;
 mod writer;
 
-pub use self::admit::{Admitter, Pipeline, PipelineSettings};
+pub use self::admit::{Admitter, Pipeline, PipelineSettings, Received};
 pub use self::answer::{
     Admitted, AdmittedPreferences, Answer, PendingAnswer, PendingPreferences, PreferencesAnswer,
 };
 pub use self::batch::BatchLimits;
 pub use self::directory::{Directory, DirectorySettings, Known};
 pub use self::ledger::{Ledger, PreferenceLedger, StoreLedger};
-pub use self::writer::{WriterHealth, WriterThread};
+pub use self::writer::{PipelinePorts, StoreHealth, Trouble, WriterThreads};

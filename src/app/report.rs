@@ -6,7 +6,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use crate::listen::{ListenCounters, ListenCounts};
-use crate::pipeline::{Ledger, Pipeline, WriterHealth};
+use crate::pipeline::{Ledger, Pipeline, StoreHealth};
 
 /// What `beacond stats --json` prints.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -21,8 +21,10 @@ pub struct Report {
     pub imbalance: Option<String>,
     /// Sessions, frames and refusals.
     pub listeners: ListenCounts,
-    /// The writer of the system of record.
-    pub writer: WriterReport,
+    /// The writers of the stores: the system of record first.
+    pub writers: Vec<WriterReport>,
+    /// Places taken in the queue before the stores: rows on their way, about.
+    pub queued_rows: usize,
     /// The duplicate window.
     pub window: WindowReport,
     /// The directory of beacons.
@@ -31,23 +33,50 @@ pub struct Report {
     pub gateways: DirectoryReport,
 }
 
-/// What the writer has done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+/// What a store's writer has done.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct WriterReport {
-    /// Batches committed.
+    /// Which store.
+    pub store: String,
+    /// Batches finished.
     pub batches: u64,
     /// Rows in them.
     pub rows: u64,
-    /// Batches that could not be committed.
-    pub undone_batches: u64,
-    /// Identities undone with them.
-    pub undone_rows: u64,
-    /// Whether the last batch could not be committed.
-    pub failing: bool,
-    /// Whether nothing is answered until it is known if a batch was committed.
-    pub in_doubt: bool,
-    /// Rows on their way to the store, about.
-    pub queued_rows: usize,
+    /// Attempts that failed, but for those of which a row was refused.
+    pub failed_attempts: u64,
+    /// Rows that became dead letters.
+    pub dead_rows: u64,
+    /// What keeps it from going on.
+    pub trouble: Option<TroubleReport>,
+}
+
+/// What keeps a writer from going on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TroubleReport {
+    /// `unavailable`, `misconfigured` or `dead_letters`.
+    pub kind: String,
+    /// In the store's words.
+    pub reason: String,
+    /// For how long.
+    pub seconds: u64,
+}
+
+impl WriterReport {
+    fn of(health: &StoreHealth) -> Self {
+        let (batches, rows) = health.finished();
+        Self {
+            store: health.store().to_owned(),
+            batches,
+            rows,
+            failed_attempts: health.failed_attempts(),
+            dead_rows: health.dead_rows(),
+            trouble: health.trouble().map(|(trouble, reason, since)| TroubleReport {
+                kind: trouble.label().to_owned(),
+                reason,
+                seconds: since.elapsed().as_secs(),
+            }),
+        }
+    }
 }
 
 /// The duplicate window now.
@@ -74,7 +103,7 @@ pub(super) struct Observer {
     started_at: Instant,
     pipeline: Arc<Pipeline>,
     listeners: Arc<ListenCounters>,
-    writer: Arc<WriterHealth>,
+    writers: Vec<Arc<StoreHealth>>,
 }
 
 impl Observer {
@@ -83,9 +112,9 @@ impl Observer {
     pub(super) fn new(
         pipeline: Arc<Pipeline>,
         listeners: Arc<ListenCounters>,
-        writer: Arc<WriterHealth>,
+        writers: Vec<Arc<StoreHealth>>,
     ) -> Self {
-        Self { started_at: Instant::now(), pipeline, listeners, writer }
+        Self { started_at: Instant::now(), pipeline, listeners, writers }
     }
 
     /// The ledger alone.
@@ -98,8 +127,6 @@ impl Observer {
     #[must_use]
     pub(super) fn report(&self) -> Report {
         let ledger = self.pipeline.ledger();
-        let (batches, rows) = self.writer.committed();
-        let (undone_batches, undone_rows) = self.writer.undone();
         let (entries, bytes) = self.pipeline.window_size();
         let loads = |(loads, failed_loads)| DirectoryReport { loads, failed_loads };
         Report {
@@ -108,15 +135,8 @@ impl Observer {
             imbalance: ledger.imbalance(),
             ledger,
             listeners: self.listeners.read(),
-            writer: WriterReport {
-                batches,
-                rows,
-                undone_batches,
-                undone_rows,
-                failing: self.writer.is_failing(),
-                in_doubt: self.writer.is_in_doubt(),
-                queued_rows: self.pipeline.queued(),
-            },
+            writers: self.writers.iter().map(|health| WriterReport::of(health)).collect(),
+            queued_rows: self.pipeline.queued(),
             window: WindowReport { entries, bytes },
             beacons: loads(self.pipeline.beacons().loads()),
             gateways: loads(self.pipeline.gateways().loads()),

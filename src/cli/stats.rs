@@ -66,12 +66,16 @@ fn rendered(report: &Report) -> String {
     line("  in progress", ledger.in_progress, "");
     line("identified, new", ledger.identified_new, "");
     line("identified, redelivered", ledger.identified_redelivered, "");
-    line("identities stored", ledger.system_of_record.stored, "");
-    line(
-        "rows on their way",
-        report.writer.queued_rows as u64,
-        if report.writer.in_doubt { "commit in doubt" } else { "" },
-    );
+    for (writer, store) in report.writers.iter().zip(ledger.stores()) {
+        let trouble = writer.trouble.as_ref().map_or_else(String::new, |trouble| {
+            format!("{} for {} s: {}", trouble.kind, trouble.seconds, trouble.reason)
+        });
+        line(&format!("stored in {}", writer.store), store.stored, &trouble);
+        if store.dead_lettered > 0 {
+            line("  dead letters", store.dead_lettered, "refused by the store, kept in the data directory");
+        }
+    }
+    line("rows on their way", report.queued_rows as u64, "");
     line("preferences accepted", ledger.preferences.accepted, "");
     line("frames decided", ledger.frames, "");
     line("frames repeated", ledger.frames_repeated, "");

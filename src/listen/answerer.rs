@@ -3,18 +3,19 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use beacon_protocol::{AckEncoder, HEADER_BYTES, MAX_FRAME_BYTES};
 use futures_util::FutureExt;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TryRecvError;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant as Deadline, sleep_until};
 
 use super::outlet::Outlet;
 use super::sequences::Sequences;
 use super::translate::{preferences_record, sightings_record};
-use crate::pipeline::{Admitted, AdmittedPreferences, PendingAnswer, PendingPreferences};
+use crate::latency::{Latencies, Stage};
+use crate::pipeline::{Admitted, AdmittedPreferences, Answer, PendingAnswer, PendingPreferences};
 
 /// How long a gateway on UDP waits for a record before it is told that its frame was received.
 const RECEIVED_AFTER: Duration = Duration::from_millis(100);
@@ -26,7 +27,7 @@ const ACK_HEAD_BYTES: usize = HEADER_BYTES + 18;
 #[derive(Debug)]
 pub(super) enum Outgoing {
     /// The answer to a sightings frame.
-    Sightings { sequence: u64, admitted: Admitted },
+    Sightings { sequence: u64, received_at: Instant, admitted: Admitted },
     /// The answer to a preferences frame.
     Preferences { sequence: u64, admitted: AdmittedPreferences },
     /// A record sent before.
@@ -45,25 +46,56 @@ pub(super) struct Answerer {
     sequences: Arc<Mutex<Sequences>>,
     due: Vec<Box<[u8]>>,
     waiting: VecDeque<Waiting>,
+    /// Answers given out and perhaps not sent yet.
+    unsent: Vec<Answered>,
+    latencies: Arc<Latencies>,
     /// Answers that may wait while others are heard of: a gateway within its window never has more.
     waiting_at_most: usize,
 }
 
 #[derive(Debug)]
 enum Waiting {
-    Sightings { sequence: u64, pending: PendingAnswer },
+    Sightings { sequence: u64, received_at: Instant, pending: PendingAnswer },
     Preferences { sequence: u64, pending: PendingPreferences },
+}
+
+/// What is measured of a frame once its answer is sent.
+#[derive(Debug, Clone, Copy)]
+struct Answered {
+    received_at: Instant,
+    final_at: Instant,
+    sightings: u64,
+}
+
+impl Answered {
+    fn of(received_at: Instant, answer: &Answer) -> Option<Self> {
+        let sightings = u64::from(answer.counts.total());
+        answer.final_at.map(|final_at| Self { received_at, final_at, sightings })
+    }
 }
 
 enum Step {
     Say(Option<Outgoing>),
-    Settled(u64, Box<[u8]>),
+    Settled(u64, Box<[u8]>, Option<Answered>),
     TellReceived,
 }
 
 impl Answerer {
-    pub(super) const fn new(outlet: Outlet, sequences: Arc<Mutex<Sequences>>, window_frames: usize) -> Self {
-        Self { outlet, sequences, due: Vec::new(), waiting: VecDeque::new(), waiting_at_most: window_frames }
+    pub(super) const fn new(
+        outlet: Outlet,
+        sequences: Arc<Mutex<Sequences>>,
+        window_frames: usize,
+        latencies: Arc<Latencies>,
+    ) -> Self {
+        Self {
+            outlet,
+            sequences,
+            due: Vec::new(),
+            waiting: VecDeque::new(),
+            unsent: Vec::new(),
+            latencies,
+            waiting_at_most: window_frames,
+        }
     }
 
     /// Runs until everything was said, and gives the way out back.
@@ -72,7 +104,7 @@ impl Answerer {
     /// When the gateway is gone. What it was owed is decided and counted all the same.
     pub(super) async fn run(mut self, mut outgoing: mpsc::Receiver<Outgoing>) -> io::Result<Outlet> {
         let mut open = true;
-        let mut tell_received_at: Option<Instant> = None;
+        let mut tell_received_at: Option<Deadline> = None;
         while open || !self.waiting.is_empty() {
             let step = match self.ready_step(&mut outgoing, open) {
                 Some(step) => step,
@@ -87,13 +119,13 @@ impl Answerer {
                     let waited = self.waiting.len();
                     self.say(next).await?;
                     if self.waiting.len() > waited && self.outlet.is_udp() {
-                        tell_received_at.get_or_insert_with(|| Instant::now() + RECEIVED_AFTER);
+                        tell_received_at.get_or_insert_with(|| Deadline::now() + RECEIVED_AFTER);
                     }
                 }
                 Step::Say(None) => open = false,
-                Step::Settled(sequence, record) => {
+                Step::Settled(sequence, record, answered) => {
                     self.waiting.pop_front();
-                    self.answered(sequence, record);
+                    self.answered(sequence, record, answered);
                     tell_received_at = tell_received_at.filter(|_| !self.waiting.is_empty());
                 }
                 Step::TellReceived => {
@@ -125,14 +157,14 @@ impl Answerer {
         &mut self,
         outgoing: &mut mpsc::Receiver<Outgoing>,
         open: bool,
-        tell_received_at: Option<Instant>,
+        tell_received_at: Option<Deadline>,
     ) -> Step {
         let hears = open && self.waiting.len() <= self.waiting_at_most;
         tokio::select! {
             biased;
             settled = settled(self.waiting.front_mut()) => settled,
             next = outgoing.recv(), if hears => Step::Say(next),
-            () = sleep_until(tell_received_at.unwrap_or_else(Instant::now)), if tell_received_at.is_some() => {
+            () = sleep_until(tell_received_at.unwrap_or_else(Deadline::now)), if tell_received_at.is_some() => {
                 Step::TellReceived
             }
         }
@@ -140,14 +172,15 @@ impl Answerer {
 
     async fn say(&mut self, outgoing: Outgoing) -> io::Result<()> {
         match outgoing {
-            Outgoing::Sightings { sequence, admitted: Admitted::Final(answer) } => {
-                self.answered(sequence, sightings_record(sequence, &answer));
+            Outgoing::Sightings { sequence, received_at, admitted: Admitted::Final(answer) } => {
+                let answered = Answered::of(received_at, &answer);
+                self.answered(sequence, sightings_record(sequence, &answer), answered);
             }
             Outgoing::Preferences { sequence, admitted: AdmittedPreferences::Final(answer) } => {
-                self.answered(sequence, preferences_record(sequence, answer));
+                self.answered(sequence, preferences_record(sequence, answer), None);
             }
-            Outgoing::Sightings { sequence, admitted: Admitted::Pending(pending) } => {
-                self.waiting.push_back(Waiting::Sightings { sequence, pending });
+            Outgoing::Sightings { sequence, received_at, admitted: Admitted::Pending(pending) } => {
+                self.waiting.push_back(Waiting::Sightings { sequence, received_at, pending });
             }
             Outgoing::Preferences { sequence, admitted: AdmittedPreferences::Pending(pending) } => {
                 self.waiting.push_back(Waiting::Preferences { sequence, pending });
@@ -165,14 +198,25 @@ impl Answerer {
         Ok(())
     }
 
-    fn answered(&mut self, sequence: u64, record: Box<[u8]>) {
+    fn answered(&mut self, sequence: u64, record: Box<[u8]>, answered: Option<Answered>) {
         self.due.push(record.clone());
+        self.unsent.extend(answered);
         self.sequences.lock().unwrap_or_else(PoisonError::into_inner).answered(sequence, record);
     }
 
     async fn flush(&mut self) -> io::Result<()> {
         self.send_due().await?;
-        self.outlet.flush().await
+        self.outlet.flush().await?;
+        if !self.unsent.is_empty() {
+            let sent_at = Instant::now();
+            for Answered { received_at, final_at, sightings } in self.unsent.drain(..) {
+                // What was settled on another thread may seem to have been final a moment after it was sent.
+                let took = sent_at.saturating_duration_since(final_at);
+                self.latencies.record(Stage::Answer, took, sightings);
+                self.latencies.record(Stage::ReceivedToAcked, sent_at - received_at, sightings);
+            }
+        }
+        Ok(())
     }
 
     /// Sends the records due, as many in an ack as fit.
@@ -215,11 +259,13 @@ impl Answerer {
 /// The first answer that waits, once it is settled; never, when none waits.
 async fn settled(first: Option<&mut Waiting>) -> Step {
     match first {
-        Some(Waiting::Sightings { sequence, pending }) => {
-            Step::Settled(*sequence, sightings_record(*sequence, &pending.settled().await))
+        Some(Waiting::Sightings { sequence, received_at, pending }) => {
+            let answer = pending.settled().await;
+            let answered = Answered::of(*received_at, &answer);
+            Step::Settled(*sequence, sightings_record(*sequence, &answer), answered)
         }
         Some(Waiting::Preferences { sequence, pending }) => {
-            Step::Settled(*sequence, preferences_record(*sequence, pending.settled().await))
+            Step::Settled(*sequence, preferences_record(*sequence, pending.settled().await), None)
         }
         None => std::future::pending().await,
     }

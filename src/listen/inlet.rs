@@ -16,7 +16,7 @@ use crate::domain::gateway::Gateway;
 use crate::domain::preference::PreferenceChange;
 use crate::domain::sighting::BeaconClaim;
 use crate::domain::time::Timestamp;
-use crate::pipeline::Admitter;
+use crate::pipeline::{Admitter, Received};
 
 /// The way in of one session.
 #[derive(Debug)]
@@ -58,15 +58,15 @@ impl Inlet {
         Self { context, gateway, order, sequences, admitter, outgoing, claims: Vec::new() }
     }
 
-    /// Deals with one sound frame that arrived at `clock`. May wait, for room above all; dropping the future before
+    /// Deals with one sound frame that `received` then. May wait, for room above all; dropping the future before
     /// it ends leaves a frame undecided.
     ///
     /// # Errors
     /// Why the session, or on UDP the frame, has come to its end.
-    pub(super) async fn take(&mut self, message: Message<'_>, clock: &ClockReading) -> Result<(), End> {
+    pub(super) async fn take(&mut self, message: Message<'_>, received: &Received) -> Result<(), End> {
         match message {
-            Message::Sightings(frame) => self.sightings(&frame, clock).await,
-            Message::Preferences(frame) => self.preferences(&frame, clock).await,
+            Message::Sightings(frame) => self.sightings(&frame, received).await,
+            Message::Preferences(frame) => self.preferences(&frame, received).await,
             Message::Ping(ping) => self.pong(ping).await,
             Message::Pong(_) => Ok(()),
             Message::GatewayStatus(_) => {
@@ -100,31 +100,31 @@ impl Inlet {
         }
     }
 
-    async fn sightings(&mut self, frame: &Sightings<'_>, clock: &ClockReading) -> Result<(), End> {
+    async fn sightings(&mut self, frame: &Sightings<'_>, received: &Received) -> Result<(), End> {
         if !self.arrives(frame.sequence, frame.identity_checksum()).await? {
             return Ok(());
         }
         self.gateway = self.registered(frame.sequence).await?;
         self.claims.clear();
         self.claims.extend(frame.beacons().map(beacon_claim));
-        let sightings: Vec<_> = claimed_sightings(frame, clock.now).collect();
+        let sightings: Vec<_> = claimed_sightings(frame, received.clock.now).collect();
         // The place first: what is decided is also answered, whatever stops this session.
         let place = self.outgoing.reserve().await.map_err(|_| End::Unheard)?;
-        let admitted = self.admitter.sightings(&self.gateway, clock, &self.claims, &sightings).await;
-        place.send(Outgoing::Sightings { sequence: frame.sequence, admitted });
+        let admitted = self.admitter.sightings(&self.gateway, received, &self.claims, &sightings).await;
+        place.send(Outgoing::Sightings { sequence: frame.sequence, received_at: received.at, admitted });
         Ok(())
     }
 
-    async fn preferences(&mut self, frame: &Preferences<'_>, clock: &ClockReading) -> Result<(), End> {
+    async fn preferences(&mut self, frame: &Preferences<'_>, received: &Received) -> Result<(), End> {
         if !self.arrives(frame.sequence, frame.identity_checksum()).await? {
             return Ok(());
         }
         self.gateway = self.registered(frame.sequence).await?;
-        let updated_at = Timestamp::from_micros(frame.updated_at.origin(clock.now.as_micros()));
+        let updated_at = Timestamp::from_micros(frame.updated_at.origin(received.clock.now.as_micros()));
         let pairs = frame.pairs().map(|pair| (pair.key, pair.value));
         let claim = PreferenceChange::from_claim(frame.customer_id, updated_at, pairs);
         let place = self.outgoing.reserve().await.map_err(|_| End::Unheard)?;
-        let admitted = self.admitter.preferences(clock, claim).await;
+        let admitted = self.admitter.preferences(received, claim).await;
         place.send(Outgoing::Preferences { sequence: frame.sequence, admitted });
         Ok(())
     }

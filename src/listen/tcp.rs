@@ -23,7 +23,7 @@ use super::hello::{Greeting, Refuse};
 use super::inlet::{End, Inlet};
 use super::outlet::Outlet;
 use super::sequences::{Order, Sequences};
-use crate::domain::clock::ClockReading;
+use crate::pipeline::Received;
 use crate::tasks::TaskGroup;
 
 /// Connections the kernel holds until they are accepted.
@@ -121,7 +121,7 @@ async fn session(context: &Arc<Context>, stream: TcpStream) {
     let mut reader = Reader {
         stream,
         buffer: BytesMut::with_capacity(READ_BYTES),
-        read_at: context.clock.read(),
+        read_at: Received::now(&*context.clock),
         context: Arc::clone(context),
     };
     let greeting =
@@ -146,7 +146,8 @@ async fn session(context: &Arc<Context>, stream: TcpStream) {
         Arc::clone(&sequences),
         outgoing,
     );
-    let answerer = Answerer::new(outlet, sequences, answers_at_once);
+    let answerer =
+        Answerer::new(outlet, sequences, answers_at_once, Arc::clone(context.pipeline.latencies()));
     let unheard = CancellationToken::new();
     // The inlet is dropped when reading ends; the answerer then says what is still due, and ends.
     let reading = async { unheard.run_until_cancelled(reader.frames(inlet)).await.unwrap_or(End::Unheard) };
@@ -182,7 +183,7 @@ struct Reader {
     stream: OwnedReadHalf,
     buffer: BytesMut,
     /// When the last bytes in the buffer came.
-    read_at: ClockReading,
+    read_at: Received,
     context: Arc<Context>,
 }
 
@@ -274,7 +275,7 @@ impl Reader {
                 Err(Refuse::new(RefusalCode::Malformed, "the connection ended inside a frame").into())
             }
             Ok(Ok(_)) => {
-                self.read_at = self.context.clock.read();
+                self.read_at = Received::now(&*self.context.clock);
                 Ok(())
             }
             Ok(Err(_)) => Err(End::Unheard),

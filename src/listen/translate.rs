@@ -40,7 +40,7 @@ pub(super) fn sightings_record(sequence: u64, answer: &Answer) -> Box<[u8]> {
     encoded(&ResultRecord {
         sequence,
         status: RecordStatus::Decided,
-        dead_lettered: 0,
+        dead_lettered: u16::try_from(answer.dead_lettered).unwrap_or(u16::MAX),
         counts,
         exceptions: &exceptions,
     })

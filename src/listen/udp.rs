@@ -28,6 +28,7 @@ use super::inlet::pong;
 use super::outlet::UdpPeer;
 use super::sequences::Order;
 use super::{Context, ListenSettings};
+use crate::pipeline::Received;
 use crate::tasks::TaskGroup;
 
 /// Hellos that wait for their judgement at once, for each socket.
@@ -163,18 +164,18 @@ impl Shard {
             let stranger = UdpPeer::new(Arc::clone(&self.socket), address, number);
             return self.refuse(datagram.len(), &stranger, &unknown_session(&self.context));
         };
-        let clock = self.context.clock.read();
+        let at = Received::now(&*self.context.clock);
         let is_ping = frame.kind() == Kind::Ping.byte();
         if is_ping {
             // Answered here: a session that waits for room is alive all the same.
             match Message::decode(frame) {
-                Ok(Message::Ping(ping)) => peer.send_now(|buffer| pong(ping, &clock).encode(buffer)),
+                Ok(Message::Ping(ping)) => peer.send_now(|buffer| pong(ping, &at.clock).encode(buffer)),
                 Ok(_) => {}
                 Err(error) => return self.refuse(datagram.len(), &peer, &error.into()),
             }
         }
         let frame = &datagram[DATAGRAM_HEADER_BYTES..];
-        let refuse = match frames.try_send(Arrived { frame: Bytes::copy_from_slice(frame), at: clock }) {
+        let refuse = match frames.try_send(Arrived { frame: Bytes::copy_from_slice(frame), at }) {
             Ok(()) => return,
             // A session with that much to do is not idle.
             Err(TrySendError::Full(_)) if is_ping => return,

@@ -1,9 +1,10 @@
 //! Admission: from a frame of claims to outcomes, and a block of what must be stored.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::SemaphorePermit;
-use tokio::time::{Duration, Instant, timeout};
+use tokio::time::{Duration, timeout};
 
 use super::answer::{Admitted, AdmittedPreferences, PendingPreferences, PreferencesAnswer};
 use super::batch::BatchLimits;
@@ -12,18 +13,20 @@ use super::decide::{Candidate, Judged, LateAnswer, Times, beacon_of, decide};
 use super::directory::{Directory, DirectorySettings};
 use super::judge::{BeaconVerdict, Rules};
 use super::ledger::Ledger;
+use super::writer::PipelinePorts;
 use crate::domain::beacon::{Beacon, BeaconId};
 use crate::domain::clock::{ClockReading, TimeLimits};
 use crate::domain::confidence::{ConfidenceCurve, ConfidenceSettings};
 use crate::domain::customer::CustomerId;
 use crate::domain::gateway::{Gateway, GatewayId};
+use crate::domain::identity::CustomerIdentity;
 use crate::domain::outcome::{InvalidField, Outcome, UndecidedReason};
 use crate::domain::preference::PreferenceChange;
 use crate::domain::sighting::{BeaconClaim, ClaimedSighting};
 use crate::domain::time::Timestamp;
 use crate::domain::window::{CustomerHasher, DuplicateWindow, Standing, WindowLimits};
-use crate::ports::{Block, Clock, StoredIdentity, SystemOfRecord};
-use crate::tasks::TaskGroup;
+use crate::latency::{Latencies, Stage};
+use crate::ports::{Block, Clock, SystemOfRecord};
 
 /// What a session keeps for its next frame at most: the largest frames are rare, sessions are many.
 const KEPT_SIGHTINGS: usize = 256;
@@ -41,8 +44,10 @@ pub struct PipelineSettings {
     pub window_entries: usize,
     /// Rows queued for the writer at most; at least as many as a frame has sightings.
     pub queue_rows: usize,
-    /// When the writer sends a batch.
+    /// When a batch for the system of record is written.
     pub batch: BatchLimits,
+    /// When a batch of events is written.
+    pub events_batch: BatchLimits,
     /// How long a question to the system of record may take.
     pub question_timeout: Duration,
     /// How long registrations are good.
@@ -59,7 +64,25 @@ pub struct Pipeline {
     gateways: Arc<Directory<GatewayId, Gateway>>,
     record: Arc<dyn SystemOfRecord>,
     clock: Arc<dyn Clock>,
+    latencies: Arc<Latencies>,
     question_timeout: Duration,
+}
+
+/// When a frame was received, by both kinds of clock.
+#[derive(Debug, Clone, Copy)]
+pub struct Received {
+    /// What its sightings are judged by.
+    pub clock: ClockReading,
+    /// What its stages are measured from.
+    pub at: Instant,
+}
+
+impl Received {
+    /// Received now.
+    #[must_use]
+    pub fn now(clock: &dyn Clock) -> Self {
+        Self { clock: clock.read(), at: Instant::now() }
+    }
 }
 
 /// Admits the frames of one session, in the order it is given them.
@@ -74,21 +97,19 @@ impl Pipeline {
     pub(super) fn new(
         settings: &PipelineSettings,
         core_of: impl FnOnce(DuplicateWindow) -> Core,
-        record: Arc<dyn SystemOfRecord>,
-        clock: Arc<dyn Clock>,
+        ports: &PipelinePorts,
         secret: [u8; 16],
-        refreshes: TaskGroup,
     ) -> Self {
         let limits =
             WindowLimits::new(settings.horizon_us, settings.time.max_ahead_us, settings.window_entries);
-        let (beacons, gateways) = (Arc::clone(&record), Arc::clone(&record));
+        let (beacons, gateways) = (Arc::clone(&ports.record), Arc::clone(&ports.record));
         Self {
             core: core_of(DuplicateWindow::new(limits)),
             rules: Rules { time: settings.time, curve: ConfidenceCurve::new(&settings.confidence) },
             hasher: CustomerHasher::new(secret),
             beacons: Directory::new(
                 settings.directory,
-                refreshes.clone(),
+                ports.refreshes.clone(),
                 Box::new(move |id| {
                     let record = Arc::clone(&beacons);
                     Box::pin(async move { record.beacon(id).await })
@@ -96,16 +117,23 @@ impl Pipeline {
             ),
             gateways: Directory::new(
                 settings.directory,
-                refreshes,
+                ports.refreshes.clone(),
                 Box::new(move |id| {
                     let record = Arc::clone(&gateways);
                     Box::pin(async move { record.gateway(id).await })
                 }),
             ),
-            record,
-            clock,
+            record: Arc::clone(&ports.record),
+            clock: Arc::clone(&ports.clock),
+            latencies: Arc::clone(&ports.latencies),
             question_timeout: settings.question_timeout,
         }
+    }
+
+    /// Where times go.
+    #[must_use]
+    pub const fn latencies(&self) -> &Arc<Latencies> {
+        &self.latencies
     }
 
     /// The registered gateways.
@@ -158,12 +186,8 @@ impl Pipeline {
     async fn late_answer(&self, asked: Vec<(CustomerId, Timestamp)>) -> LateAnswer {
         match timeout(self.question_timeout, self.record.identities_near(asked)).await {
             Ok(Ok(near)) => {
-                let keyed = |stored: StoredIdentity| {
-                    (
-                        self.hasher.key(stored.customer_id.as_str().as_bytes()),
-                        stored.detected_at,
-                        stored.beacon_id,
-                    )
+                let keyed = |stored: CustomerIdentity| {
+                    (self.hasher.key(stored.customer_id.as_str().as_bytes()), stored)
                 };
                 LateAnswer::near(near.into_iter().map(keyed).collect())
             }
@@ -192,18 +216,23 @@ impl Admitter {
         Self { pipeline, verdicts: Vec::new(), judged: Vec::new() }
     }
 
-    /// Decides a sightings frame received at `clock`. Waits only for beacons never seen and for the question about
+    /// Decides a sightings frame. Waits only for beacons never seen and for the question about
     /// late sightings (each bounded), and for room in the writer's queue.
     ///
     /// Dropping the future before it ends leaves no trace: nothing was decided, nothing was counted.
     pub async fn sightings(
         &mut self,
         gateway: &Gateway,
-        clock: &ClockReading,
+        received: &Received,
         beacons: &[BeaconClaim],
         sightings: &[ClaimedSighting<'_>],
     ) -> Admitted {
-        let admitted = self.admit(gateway, clock, beacons, sightings).await;
+        let decoded_at = Instant::now();
+        let (admitted, decided_at) = self.admit(gateway, received, beacons, sightings).await;
+        let latencies = &self.pipeline.latencies;
+        let count = sightings.len() as u64;
+        latencies.record(Stage::Decode, decoded_at - received.at, count);
+        latencies.record(Stage::AdmitMemory, decided_at - decoded_at, count);
         self.judged.clear();
         self.judged.shrink_to(KEPT_SIGHTINGS);
         admitted
@@ -212,12 +241,12 @@ impl Admitter {
     async fn admit(
         &mut self,
         gateway: &Gateway,
-        clock: &ClockReading,
+        received: &Received,
         beacons: &[BeaconClaim],
         sightings: &[ClaimedSighting<'_>],
-    ) -> Admitted {
+    ) -> (Admitted, Instant) {
         self.resolve(gateway, beacons).await;
-        let candidates = self.judge(clock, sightings);
+        let candidates = self.judge(&received.clock, sightings);
         let pipeline = Arc::clone(&self.pipeline);
         let room = pipeline.room(candidates).await;
         let (asked, fresh_at) = {
@@ -226,32 +255,32 @@ impl Admitter {
             let now = pipeline.clock.read().now;
             let asked = self.late_questions(&state, now, sightings);
             if asked.is_empty() {
-                let times = Times { fresh_at: now, accepted_at: now };
+                let times = Times::new(now, now, received.at);
                 return self.decide_within(room, &mut state, times, sightings, &LateAnswer::NotAsked);
             }
             (asked, now)
         };
         // Nobody else's decisions wait for this frame's question.
         drop(room);
-        let asked_at = Instant::now();
+        let asked_at = tokio::time::Instant::now();
         let late = pipeline.late_answer(asked).await;
         let room = pipeline.room(candidates).await;
         let mut state = pipeline.core.lock();
         // What was accepted since the question is in the window still, if the question was asked lately.
         let stale = asked_at.elapsed() > pipeline.question_timeout;
         let late = if stale { LateAnswer::CannotBeAsked } else { late };
-        let times = Times { fresh_at, accepted_at: pipeline.clock.read().now };
+        let times = Times::new(fresh_at, pipeline.clock.read().now, received.at);
         self.decide_within(room, &mut state, times, sightings, &late)
     }
 
     /// Takes a customer's preferences in.
     pub async fn preferences(
         &self,
-        clock: &ClockReading,
+        received: &Received,
         claim: Result<PreferenceChange, InvalidField>,
     ) -> AdmittedPreferences {
         let judged = claim.map_err(PreferencesAnswer::Invalid).and_then(|change| {
-            match self.pipeline.rules.time.judge(change.updated_at, clock) {
+            match self.pipeline.rules.time.judge(change.updated_at, &received.clock) {
                 // A time far ahead would keep every later change out.
                 Some(Outcome::ClockSkew) => Err(PreferencesAnswer::Invalid(InvalidField::UpdatedAt)),
                 Some(Outcome::Undecided(reason)) => Err(PreferencesAnswer::Undecided(reason)),
@@ -268,13 +297,13 @@ impl Admitter {
         if state.is_closing() {
             return self.answered(&mut state, PreferencesAnswer::Undecided(UndecidedReason::Store));
         }
-        state.enqueue(block, None);
+        state.enqueue(block, false, received.at, Instant::now());
         if let Some(room) = room {
             room.forget();
         }
         state.ledger.preferences.received += 1;
         state.ledger.preferences.in_progress += 1;
-        AdmittedPreferences::Pending(PendingPreferences { settled: state.wait(Effect::Preferences) })
+        AdmittedPreferences::Pending(PendingPreferences { settled: state.wait(Effect::Preferences, true) })
     }
 
     fn answered(&self, state: &mut State, answer: PreferencesAnswer) -> AdmittedPreferences {
@@ -342,15 +371,12 @@ impl Admitter {
         times: Times,
         sightings: &[ClaimedSighting<'_>],
         late: &LateAnswer,
-    ) -> Admitted {
-        let pending_before = state.window.pending();
-        let admitted = decide(state, times, &self.verdicts, self.judged.iter().zip(sightings), late);
-        let accepted = state.window.pending().saturating_sub(pending_before);
-        // What was accepted keeps its room until it is settled; the rest is given back here.
-        let accepted = usize::try_from(accepted).unwrap_or(usize::MAX);
-        if let Some(taken) = room.and_then(|mut room| room.split(accepted)) {
+    ) -> (Admitted, Instant) {
+        let decided = decide(state, times, &self.verdicts, self.judged.iter().zip(sightings), late);
+        // What is on its way keeps its room until it is finished; the rest is given back here.
+        if let Some(taken) = room.and_then(|mut room| room.split(decided.places)) {
             taken.forget();
         }
-        admitted
+        (decided.admitted, times.decided_at)
     }
 }

@@ -1,5 +1,7 @@
 //! What a frame's sender is told, and when.
 
+use std::time::Instant;
+
 use tokio::sync::oneshot;
 
 use crate::domain::outcome::{InvalidField, Outcome, OutcomeCounts, UndecidedReason};
@@ -11,6 +13,10 @@ pub struct Answer {
     pub counts: OutcomeCounts,
     /// Every sighting `invalid` to `forbidden` or `undecided`, by its index in the frame, ascending.
     pub exceptions: Vec<(u16, Outcome)>,
+    /// Of those identified, how many a store refused: they are dead letters there.
+    pub dead_lettered: u32,
+    /// When it became final.
+    pub final_at: Option<Instant>,
 }
 
 /// A frame that was decided.
@@ -35,7 +41,11 @@ pub struct PendingAnswer {
 /// What became of the blocks an answer waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Settled {
-    Durable,
+    /// They are in every store, but for so many rows of the frame itself that are dead letters.
+    Durable {
+        dead_lettered: u32,
+        at: Instant,
+    },
     Undone,
 }
 
@@ -46,7 +56,9 @@ impl PendingAnswer {
         let settled = (&mut self.settled).await;
         let answer = std::mem::take(&mut self.answer);
         match settled {
-            Ok(Settled::Durable) => answer,
+            Ok(Settled::Durable { dead_lettered, at }) => {
+                Answer { dead_lettered, final_at: Some(at), ..answer }
+            }
             // A writer that is gone has not said that anything is durable.
             Ok(Settled::Undone) | Err(_) => undone(answer, &self.leaning),
         }
@@ -94,7 +106,7 @@ impl PendingPreferences {
     /// Waits until the answer is final, as [`PendingAnswer::settled`] does.
     pub async fn settled(&mut self) -> PreferencesAnswer {
         match (&mut self.settled).await {
-            Ok(Settled::Durable) => PreferencesAnswer::Accepted,
+            Ok(Settled::Durable { .. }) => PreferencesAnswer::Accepted,
             Ok(Settled::Undone) | Err(_) => PreferencesAnswer::Undecided(UndecidedReason::Store),
         }
     }

@@ -1,7 +1,9 @@
 //! When a batch is full: by rows, by bytes, or by the age of its first block.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::core::{Finished, QueuedBlock};
 use crate::ports::Block;
 
 /// The bounds of a batch; the first one reached sends it.
@@ -15,35 +17,39 @@ pub struct BatchLimits {
     pub age: Duration,
 }
 
-/// Blocks gathered for one write. Blocks are never split, so the last one may take it over its bounds: a frame
-/// is accepted or undone as a whole.
+/// Blocks gathered for one write. Blocks are never split, so the last one may take it over its bounds.
 #[derive(Debug)]
 pub(super) struct Batch {
     limits: BatchLimits,
-    blocks: Vec<Block>,
+    queued: Vec<QueuedBlock>,
+    /// Of these, what the store is to write.
+    blocks: Vec<Arc<Block>>,
     rows: usize,
-    places: usize,
     bytes: usize,
     due_at: Option<Instant>,
 }
 
 impl Batch {
     pub(super) const fn new(limits: BatchLimits) -> Self {
-        Self { limits, blocks: Vec::new(), rows: 0, places: 0, bytes: 0, due_at: None }
+        Self { limits, queued: Vec::new(), blocks: Vec::new(), rows: 0, bytes: 0, due_at: None }
     }
 
-    /// Adds a block at `now`.
-    pub(super) fn push(&mut self, block: Block, now: Instant) {
-        self.rows += block.rows();
-        self.places += block.places();
-        self.bytes += block.bytes();
+    /// Adds a block at `now`; `write` tells whether the store is to write it.
+    pub(super) fn push(&mut self, queued: QueuedBlock, write: bool, now: Instant) {
         self.due_at.get_or_insert(now + self.limits.age);
-        self.blocks.push(block);
+        if write {
+            self.rows += queued.block.rows();
+            self.bytes += queued.block.bytes();
+            self.blocks.push(Arc::clone(&queued.block));
+        }
+        self.queued.push(queued);
     }
 
     /// Whether it holds as much as it may.
     pub(super) const fn is_full(&self) -> bool {
-        self.rows >= self.limits.rows || self.bytes >= self.limits.bytes
+        self.rows >= self.limits.rows
+            || self.bytes >= self.limits.bytes
+            || self.queued.len() >= self.limits.rows
     }
 
     /// When its first block has waited long enough; `None` while it is empty.
@@ -51,28 +57,58 @@ impl Batch {
         self.due_at
     }
 
-    /// The blocks, in the order they came.
-    pub(super) fn blocks(&self) -> &[Block] {
+    /// What the store is to write, in the order it came.
+    pub(super) fn blocks(&self) -> &[Arc<Block>] {
         &self.blocks
     }
 
-    /// Rows in it.
+    /// All blocks, in the order they came.
+    pub(super) fn queued(&self) -> &[QueuedBlock] {
+        &self.queued
+    }
+
+    /// Rows to write.
     pub(super) const fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Places its blocks took in the queue.
-    pub(super) const fn places(&self) -> usize {
-        self.places
+    /// What the store has finished once it has written the batch but for the rows refused, by block number.
+    pub(super) fn finished(&self, refused: &[(u64, u32)], at: Instant) -> Finished {
+        let mut finished = Finished {
+            at,
+            number: 0,
+            position: None,
+            identities: 0,
+            dead_identities: 0,
+            places: 0,
+            dead_rows: Vec::new(),
+        };
+        for queued in &self.queued {
+            finished.number = queued.number;
+            finished.position = queued.last_position.or(finished.position);
+            finished.identities += queued.new_identities();
+            finished.places += queued.block.places();
+            let found = refused.binary_search_by_key(&queued.number, |&(number, _)| number);
+            let refused_here = found.map_or(0, |index| refused[index].1);
+            if !queued.recorded && queued.block.preferences.is_empty() {
+                finished.dead_identities += u64::from(refused_here);
+            }
+            // A row that both stores refuse is one sighting.
+            let dead_lettered = refused_here.max(queued.dead_lettered);
+            if dead_lettered > 0 {
+                finished.dead_rows.push((queued.number, dead_lettered));
+            }
+        }
+        finished
     }
 
     /// Empties it for the next one.
-    pub(super) fn clear(&mut self) {
+    pub(super) fn take(&mut self) -> Vec<QueuedBlock> {
         self.blocks.clear();
         self.rows = 0;
-        self.places = 0;
         self.bytes = 0;
         self.due_at = None;
+        std::mem::take(&mut self.queued)
     }
 }
 
@@ -85,28 +121,37 @@ mod tests {
 
     const LIMITS: BatchLimits = BatchLimits { rows: 3, bytes: 1_000_000, age: Duration::from_millis(5) };
 
-    fn block(rows: usize, value_bytes: usize) -> Block {
+    fn block(rows: usize, value_bytes: usize) -> QueuedBlock {
         let change = PreferenceChange {
             customer_id: CustomerId::from_bytes(b"c").unwrap(),
             updated_at: Timestamp::default(),
             pairs: vec![("k".into(), "v".repeat(value_bytes))],
         };
-        Block { preferences: vec![change; rows], ..Block::default() }
+        QueuedBlock {
+            number: 1,
+            last_position: None,
+            block: Arc::new(Block { preferences: vec![change; rows], ..Block::default() }),
+            recorded: false,
+            received_at: Instant::now(),
+            handed_on_at: Instant::now(),
+            dead_lettered: 0,
+        }
     }
 
     #[test]
     fn rows_and_bytes_fill_a_batch() {
         let now = Instant::now();
         let mut batch = Batch::new(LIMITS);
-        batch.push(block(2, 0), now);
-        assert!(!batch.is_full());
-        batch.push(block(1, 0), now);
+        batch.push(block(2, 0), true, now);
+        batch.push(block(1, 0), false, now);
+        assert!(!batch.is_full(), "what is not written does not count");
+        batch.push(block(1, 0), true, now);
         assert!(batch.is_full());
 
         let mut batch = Batch::new(BatchLimits { bytes: 4_000, ..LIMITS });
-        batch.push(block(1, 1_000), now);
+        batch.push(block(1, 1_000), true, now);
         assert!(!batch.is_full());
-        batch.push(block(1, 5_000), now);
+        batch.push(block(1, 5_000), true, now);
         assert!(batch.is_full());
     }
 
@@ -115,10 +160,21 @@ mod tests {
         let now = Instant::now();
         let mut batch = Batch::new(LIMITS);
         assert_eq!(batch.due_at(), None);
-        batch.push(block(1, 0), now);
-        batch.push(block(1, 0), now + Duration::from_millis(4));
+        batch.push(block(1, 0), true, now);
+        batch.push(block(1, 0), true, now + Duration::from_millis(4));
         assert_eq!(batch.due_at(), Some(now + Duration::from_millis(5)));
-        batch.clear();
+        assert_eq!(batch.take().len(), 2);
         assert_eq!((batch.due_at(), batch.rows(), batch.blocks().len()), (None, 0, 0));
+    }
+
+    #[test]
+    fn rows_refused_are_told_by_block_and_counted_as_dead_letters() {
+        let mut batch = Batch::new(LIMITS);
+        for (number, dead_lettered) in [(7, 0), (8, 3), (9, 1)] {
+            batch.push(QueuedBlock { number, dead_lettered, ..block(1, 0) }, true, Instant::now());
+        }
+        let finished = batch.finished(&[(7, 1), (8, 1)], Instant::now());
+        assert_eq!(finished.dead_rows, [(7, 1), (8, 3), (9, 1)]);
+        assert_eq!((finished.number, finished.identities, finished.dead_identities), (9, 0, 0));
     }
 }

@@ -2,13 +2,14 @@
 //! all under one lock, so that decisions have one order and every reading of the ledger is one snapshot.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::Sender;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::answer::Settled;
-use super::ledger::Ledger;
+use super::ledger::{Ledger, StoreLedger};
 use crate::domain::outcome::OutcomeCounts;
 use crate::domain::time::Timestamp;
 use crate::domain::window::{DuplicateWindow, Position};
@@ -18,20 +19,46 @@ use crate::ports::Block;
 /// than it grows, little enough that the lock is held for microseconds.
 const EXPIRED_BESIDE: usize = 1_024;
 
-/// A block on its way to the writer.
+/// A block on its way to the stores.
 #[derive(Debug)]
 pub(super) struct QueuedBlock {
     pub(super) number: u64,
     pub(super) last_position: Option<Position>,
-    pub(super) block: Block,
+    pub(super) block: Arc<Block>,
+    /// It is in the system of record already: a redelivery, of which nobody knows whether its events are stored.
+    pub(super) recorded: bool,
+    /// When its frame was received.
+    pub(super) received_at: Instant,
+    /// When it was decided, and later when it was stored in the system of record.
+    pub(super) handed_on_at: Instant,
+    /// Rows of it that a store before has refused.
+    pub(super) dead_lettered: u32,
 }
 
-/// Blocks settled together: the last of them.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct SettledUpTo {
+impl QueuedBlock {
+    /// Identities it brings that no store has counted yet.
+    pub(super) fn new_identities(&self) -> u64 {
+        if self.recorded { 0 } else { self.block.identities.len() as u64 }
+    }
+}
+
+/// Blocks a store is done with, in their order.
+#[derive(Debug)]
+pub(super) struct Finished {
+    /// When they were written.
+    pub(super) at: Instant,
+    /// The number of the last of them.
     pub(super) number: u64,
+    /// The last position in them.
     pub(super) position: Option<Position>,
+    /// New identities in them.
     pub(super) identities: u64,
+    /// Of these, the dead letters.
+    pub(super) dead_identities: u64,
+    /// Places they took.
+    pub(super) places: usize,
+    /// Blocks with rows refused, and how many, by number ascending.
+    pub(super) dead_rows: Vec<(u64, u32)>,
 }
 
 /// State shared by all sessions and the writer.
@@ -50,13 +77,20 @@ pub(super) struct State {
     /// `None` once the pipeline is closing.
     queue: Option<Sender<QueuedBlock>>,
     last_number: u64,
+    /// Everything up to this position is in every store.
+    finished: Option<Position>,
+    /// Frames that wait for every store.
     waiters: VecDeque<Waiter>,
+    /// Frames that wait for the system of record alone: preferences go nowhere else.
+    record_waiters: VecDeque<Waiter>,
 }
 
 /// A frame whose answer waits, and what the ledger will say of it.
 #[derive(Debug)]
 struct Waiter {
     number: u64,
+    /// Whether the block of that number is the frame's own.
+    own: bool,
     effect: Effect,
     settled: oneshot::Sender<Settled>,
 }
@@ -77,13 +111,20 @@ pub(super) enum Effect {
 }
 
 impl Core {
-    pub(super) fn new(window: DuplicateWindow, places: usize, queue: Sender<QueuedBlock>) -> Self {
+    pub(super) fn new(
+        window: DuplicateWindow,
+        places: usize,
+        queue: Sender<QueuedBlock>,
+        has_events: bool,
+    ) -> Self {
         let state = State {
             window,
-            ledger: Ledger::default(),
+            ledger: Ledger { events: has_events.then(StoreLedger::default), ..Ledger::default() },
             queue: Some(queue),
             last_number: 0,
+            finished: None,
             waiters: VecDeque::new(),
+            record_waiters: VecDeque::new(),
         };
         Self { state: Mutex::new(state), room: Semaphore::new(places), places }
     }
@@ -103,39 +144,73 @@ impl Core {
         self.places.saturating_sub(self.room.available_permits())
     }
 
-    /// Everything up to `upto` is committed: its entries are stored, its frames may be answered.
-    pub(super) fn committed(&self, upto: SettledUpTo, places: usize, now: Timestamp) {
+    /// The system of record has them: they are durable and never undone, and their events are what is left to do.
+    pub(super) fn recorded(&self, done: &Finished, now: Timestamp) {
         let mut state = self.lock();
-        if let Some(position) = upto.position {
+        if let Some(position) = done.position {
             state.window.stored(position);
         }
-        state.ledger.system_of_record.new += upto.identities;
-        state.ledger.system_of_record.stored += upto.identities;
-        let settled = state.take_waiters(upto.number);
-        for waiter in &settled {
-            state.ledger.apply(&waiter.effect, Settled::Durable);
+        let record = &mut state.ledger.system_of_record;
+        record.accept(done.identities);
+        record.finish(done.identities, done.dead_identities);
+        let settled = take_upto(&mut state.record_waiters, done.number);
+        state.ledger.apply_all(&settled, true);
+        match &mut state.ledger.events {
+            Some(events) => events.accept(done.identities),
+            None => return self.finish(state, done, now, settled),
         }
-        state.window.expire(now, places + EXPIRED_BESIDE);
         drop(state);
-        self.room.add_permits(places);
-        tell(settled, Settled::Durable);
+        tell_durable(settled, done);
     }
 
-    /// Nothing from the last commit on is durable: all decisions since are undone, those still queued too. Answers how
-    /// many identities were.
-    pub(super) fn undo(&self, queue: &Receiver<QueuedBlock>, places: usize) -> usize {
+    /// The store of events has them too.
+    pub(super) fn events_stored(&self, done: &Finished, now: Timestamp) {
         let mut state = self.lock();
-        // Blocks are queued under the lock, so what is in the queue now is all there is.
-        let queued: usize = queue.try_iter().map(|queued| queued.block.places()).sum();
-        let undone = state.window.roll_back();
-        let settled = state.take_waiters(u64::MAX);
-        for waiter in &settled {
-            state.ledger.apply(&waiter.effect, Settled::Undone);
+        if let Some(events) = &mut state.ledger.events {
+            events.finish(done.identities, done.dead_identities);
         }
+        self.finish(state, done, now, Vec::new());
+    }
+
+    fn finish(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        done: &Finished,
+        now: Timestamp,
+        mut settled: Vec<Waiter>,
+    ) {
+        state.finished = done.position.or(state.finished);
+        let waited = take_upto(&mut state.waiters, done.number);
+        state.ledger.apply_all(&waited, true);
+        settled.extend(waited);
+        state.window.expire(now, done.places + EXPIRED_BESIDE);
         drop(state);
-        self.room.add_permits(places + queued);
-        tell(settled, Settled::Undone);
+        self.room.add_permits(done.places);
+        tell_durable(settled, done);
+    }
+
+    /// Stopping, the system of record has nothing after block `recorded` and gets no more: all decisions since are
+    /// undone. Answers how many identities were.
+    pub(super) fn undo_after(&self, recorded: u64) -> usize {
+        let mut state = self.lock();
+        let undone = state.window.roll_back();
+        let mut settled = take_after(&mut state.waiters, recorded);
+        settled.extend(take_after(&mut state.record_waiters, recorded));
+        state.ledger.apply_all(&settled, false);
+        drop(state);
+        // Nobody waits for room any more: those who did are undecided.
+        self.room.close();
+        tell_undone(settled);
         undone
+    }
+
+    /// Stopping, the store of events gets no more: whoever waits for it is told that it has not been stored everywhere.
+    pub(super) fn give_up_events(&self) {
+        let mut state = self.lock();
+        let settled = take_after(&mut state.waiters, 0);
+        state.ledger.apply_all(&settled, false);
+        drop(state);
+        tell_undone(settled);
     }
 
     /// Lets entries leave the window though nothing is being stored.
@@ -150,11 +225,35 @@ impl State {
         self.queue.is_none()
     }
 
+    /// Whether an answer that leans on this entry must wait: it is not in every store.
+    pub(super) fn is_unfinished(&self, position: Position) -> bool {
+        self.finished.is_none_or(|finished| position > finished)
+    }
+
+    /// Whether events are stored too.
+    pub(super) const fn has_events(&self) -> bool {
+        self.ledger.events.is_some()
+    }
+
     /// Queues a block, unless the pipeline is closing, which whoever calls has looked at. There is always room: its
     /// places were taken from [`Core::room`] before, and the queue holds as many blocks as there are places.
-    pub(super) fn enqueue(&mut self, block: Block, last_position: Option<Position>) {
+    pub(super) fn enqueue(
+        &mut self,
+        block: Block,
+        recorded: bool,
+        received_at: Instant,
+        decided_at: Instant,
+    ) {
         self.last_number += 1;
-        let queued = QueuedBlock { number: self.last_number, last_position, block };
+        let queued = QueuedBlock {
+            number: self.last_number,
+            last_position: if recorded { None } else { self.window.last_position() },
+            block: Arc::new(block),
+            recorded,
+            received_at,
+            handed_on_at: decided_at,
+            dead_lettered: 0,
+        };
         if self.queue.as_ref().is_none_or(|queue| queue.try_send(queued).is_err()) {
             // Cannot be. If it is, nothing may be queued behind the block that is missing, or its answers would leave
             // with a later commit: taking in ends, and what leans on it is undone when the queue has run empty.
@@ -163,49 +262,74 @@ impl State {
         }
     }
 
-    /// Waits for the newest block: blocks become durable in order, so this is late by at most the blocks
-    /// queued since the one leant on, and keeps the waiters in order.
-    pub(super) fn wait(&mut self, effect: Effect) -> oneshot::Receiver<Settled> {
+    /// Waits for the newest block: blocks are finished in order, so this is late by at most the blocks queued since the
+    /// one leant on, and keeps the waiters in order. `own` tells that the newest block is the frame's.
+    pub(super) fn wait(&mut self, effect: Effect, own: bool) -> oneshot::Receiver<Settled> {
         let (settled, receiver) = oneshot::channel();
-        self.waiters.push_back(Waiter { number: self.last_number, effect, settled });
+        let waiter = Waiter { number: self.last_number, own, effect, settled };
+        match waiter.effect {
+            Effect::Sightings { .. } => self.waiters.push_back(waiter),
+            Effect::Preferences => self.record_waiters.push_back(waiter),
+        }
         receiver
-    }
-
-    fn take_waiters(&mut self, upto: u64) -> Vec<Waiter> {
-        let count = self.waiters.partition_point(|waiter| waiter.number <= upto);
-        self.waiters.drain(..count).collect()
     }
 }
 
+fn take_upto(waiters: &mut VecDeque<Waiter>, number: u64) -> Vec<Waiter> {
+    let count = waiters.partition_point(|waiter| waiter.number <= number);
+    waiters.drain(..count).collect()
+}
+
+fn take_after(waiters: &mut VecDeque<Waiter>, number: u64) -> Vec<Waiter> {
+    let count = waiters.partition_point(|waiter| waiter.number <= number);
+    waiters.drain(count..).collect()
+}
+
 impl Ledger {
-    fn apply(&mut self, effect: &Effect, settled: Settled) {
-        match (effect, settled) {
-            (Effect::Sightings { counts, redelivered, .. }, Settled::Durable) => {
+    fn apply_all(&mut self, settled: &[Waiter], durable: bool) {
+        for waiter in settled {
+            self.apply(&waiter.effect, durable);
+        }
+    }
+
+    fn apply(&mut self, effect: &Effect, durable: bool) {
+        match effect {
+            Effect::Sightings { counts, redelivered, .. } if durable => {
                 self.in_progress -= counts.total();
                 self.settle(counts, *redelivered);
             }
-            (Effect::Sightings { counts, redelivered, leaning, leaning_redelivered }, Settled::Undone) => {
+            Effect::Sightings { counts, redelivered, leaning, leaning_redelivered } => {
                 self.in_progress -= counts.total();
                 let mut kept = *counts;
                 kept.subtract(leaning);
                 self.settle(&kept, redelivered - leaning_redelivered);
                 self.outcomes[0] += leaning.total();
             }
-            (Effect::Preferences, Settled::Durable) => {
+            Effect::Preferences => {
                 self.preferences.in_progress -= 1;
-                self.preferences.accepted += 1;
-            }
-            (Effect::Preferences, Settled::Undone) => {
-                self.preferences.in_progress -= 1;
-                self.preferences.undecided += 1;
+                if durable {
+                    self.preferences.accepted += 1;
+                } else {
+                    self.preferences.undecided += 1;
+                }
             }
         }
     }
 }
 
-fn tell(waiters: Vec<Waiter>, settled: Settled) {
+// A session that is gone has lost interest; the ledger has counted its frame all the same.
+
+fn tell_durable(waiters: Vec<Waiter>, done: &Finished) {
+    let Finished { dead_rows, at, .. } = done;
     for waiter in waiters {
-        // A session that is gone has lost interest; the ledger has counted its frame all the same.
-        let _ = waiter.settled.send(settled);
+        let found = dead_rows.binary_search_by_key(&waiter.number, |&(number, _)| number);
+        let dead_lettered = found.ok().filter(|_| waiter.own).map_or(0, |index| dead_rows[index].1);
+        let _ = waiter.settled.send(Settled::Durable { dead_lettered, at: *at });
+    }
+}
+
+fn tell_undone(waiters: Vec<Waiter>) {
+    for waiter in waiters {
+        let _ = waiter.settled.send(Settled::Undone);
     }
 }

@@ -1,9 +1,11 @@
 //! Deciding a frame against the duplicate window, in index order and under the lock.
 
+use std::time::Instant;
+
 use super::answer::{Admitted, Answer, PendingAnswer};
 use super::core::{Effect, State};
 use super::judge::BeaconVerdict;
-use crate::domain::beacon::{Beacon, BeaconId};
+use crate::domain::beacon::Beacon;
 use crate::domain::confidence::Confidence;
 use crate::domain::customer::CustomerId;
 use crate::domain::identity::CustomerIdentity;
@@ -34,13 +36,13 @@ pub(super) struct Candidate {
 pub(super) enum LateAnswer {
     NotAsked,
     /// Identities near them, ordered by customer.
-    Near(Vec<(CustomerKey, Timestamp, BeaconId)>),
+    Near(Vec<(CustomerKey, CustomerIdentity)>),
     CannotBeAsked,
 }
 
 impl LateAnswer {
-    pub(super) fn near(mut identities: Vec<(CustomerKey, Timestamp, BeaconId)>) -> Self {
-        identities.sort_unstable_by_key(|&(customer, detected_at, _)| (customer, detected_at));
+    pub(super) fn near(mut identities: Vec<(CustomerKey, CustomerIdentity)>) -> Self {
+        identities.sort_unstable_by_key(|(customer, identity)| (*customer, identity.detected_at));
         Self::Near(identities)
     }
 }
@@ -53,6 +55,23 @@ pub(super) struct Times {
     pub(super) fresh_at: Timestamp,
     /// The moment of the decision.
     pub(super) accepted_at: Timestamp,
+    /// The same for measuring.
+    pub(super) decided_at: Instant,
+    /// When the frame was received.
+    pub(super) received_at: Instant,
+}
+
+impl Times {
+    pub(super) fn new(fresh_at: Timestamp, accepted_at: Timestamp, received_at: Instant) -> Self {
+        Self { fresh_at, accepted_at, decided_at: Instant::now(), received_at }
+    }
+}
+
+/// A frame decided, and the places that what it makes takes in the queue.
+#[derive(Debug)]
+pub(super) struct DecidedFrame {
+    pub(super) admitted: Admitted,
+    pub(super) places: usize,
 }
 
 /// What deciding a frame has come to so far.
@@ -64,6 +83,8 @@ struct Decided {
     redelivered: u32,
     leaning_redelivered: u32,
     identities: Vec<CustomerIdentity>,
+    /// Redelivered ones that the system of record told of: whether their events are stored is not known.
+    recorded: Vec<CustomerIdentity>,
 }
 
 /// One candidate with its place in the frame.
@@ -93,7 +114,7 @@ pub(super) fn decide<'s, 'f: 's>(
     verdicts: &[BeaconVerdict],
     sightings: impl Iterator<Item = (&'s Judged, &'s ClaimedSighting<'f>)> + Clone,
     late: &LateAnswer,
-) -> Admitted {
+) -> DecidedFrame {
     for (judged, sighting) in sightings.clone() {
         if let Judged::Candidate(candidate) = judged {
             state.window.read_ahead(candidate.customer, sighting.detected_at);
@@ -112,7 +133,7 @@ pub(super) fn decide<'s, 'f: 's>(
     }
     state.ledger.frames += 1;
     state.ledger.received += decided.answer.counts.total();
-    decided.settle_or_wait(state)
+    decided.settle_or_wait(state, times)
 }
 
 impl Decided {
@@ -124,18 +145,16 @@ impl Decided {
                 Standing::Duplicate(position) => (Outcome::Duplicate, position),
                 Standing::Clear => {
                     return match late_outcome(state, times.fresh_at, placed, late) {
-                        None => self.accept(state, times.accepted_at, placed),
-                        Some(outcome) => {
-                            self.redelivered += u32::from(outcome == Outcome::Identified);
-                            self.note(index, outcome);
-                        }
+                        Late::Clear => self.accept(state, times.accepted_at, placed),
+                        Late::Refused(outcome) => self.note(index, outcome),
+                        Late::Redelivered(identity) => self.redelivered(state, index, identity),
                     };
                 }
             };
         let redelivered = u32::from(outcome == Outcome::Identified);
         self.redelivered += redelivered;
         self.note(index, outcome);
-        if state.window.is_pending(leant_on) {
+        if state.is_unfinished(leant_on) {
             self.leaning_redelivered += redelivered;
             self.lean(index, outcome);
         }
@@ -162,6 +181,21 @@ impl Decided {
         self.lean(index, Outcome::Identified);
     }
 
+    /// The identity is in the system of record since before this start. If the daemon was stopped right after that, its
+    /// event is not stored: it is stored again, which changes nothing where it is.
+    fn redelivered(&mut self, state: &State, index: u16, stored: &CustomerIdentity) {
+        if state.has_events() {
+            if state.is_closing() {
+                return self.note(index, Outcome::Undecided(UndecidedReason::Store));
+            }
+            self.recorded.push(stored.clone());
+            self.leaning_redelivered += 1;
+            self.lean(index, Outcome::Identified);
+        }
+        self.redelivered += 1;
+        self.note(index, Outcome::Identified);
+    }
+
     fn note(&mut self, index: u16, outcome: Outcome) {
         self.answer.counts.add(outcome);
         if outcome.index() <= Outcome::Forbidden.index() {
@@ -174,52 +208,74 @@ impl Decided {
         self.leaning_counts.add(outcome);
     }
 
-    fn settle_or_wait(self, state: &mut State) -> Admitted {
+    fn settle_or_wait(self, state: &mut State, times: Times) -> DecidedFrame {
+        let Times { received_at, decided_at, .. } = times;
         if self.leaning.is_empty() {
             state.ledger.settle(&self.answer.counts, self.redelivered);
-            return Admitted::Final(self.answer);
+            let answer = Answer { final_at: Some(decided_at), ..self.answer };
+            return DecidedFrame { admitted: Admitted::Final(answer), places: 0 };
         }
-        if !self.identities.is_empty() {
-            let last_position = state.window.last_position();
-            state.enqueue(Block { identities: self.identities, ..Block::default() }, last_position);
-        }
+        let places = self.identities.len() + self.recorded.len();
+        let mut enqueue = |identities: Vec<CustomerIdentity>, recorded| {
+            if !identities.is_empty() {
+                let block = Block { identities, ..Block::default() };
+                state.enqueue(block, recorded, received_at, decided_at);
+            }
+        };
+        enqueue(self.recorded, true);
+        let own = !self.identities.is_empty();
+        enqueue(self.identities, false);
         state.ledger.in_progress += self.answer.counts.total();
-        let settled = state.wait(Effect::Sightings {
+        let effect = Effect::Sightings {
             counts: self.answer.counts,
             redelivered: self.redelivered,
             leaning: self.leaning_counts,
             leaning_redelivered: self.leaning_redelivered,
-        });
-        Admitted::Pending(PendingAnswer { answer: self.answer, leaning: self.leaning, settled })
+        };
+        let settled = state.wait(effect, own);
+        let pending = PendingAnswer { answer: self.answer, leaning: self.leaning, settled };
+        DecidedFrame { admitted: Admitted::Pending(pending), places }
     }
 }
 
-/// What the system of record has to say of a sighting that memory is clear about; nothing if it may be accepted.
-fn late_outcome(
+/// What the system of record has to say of a sighting that memory is clear about.
+enum Late<'l> {
+    /// Nothing: it may be accepted.
+    Clear,
+    Refused(Outcome),
+    /// This identity is the sighting's own.
+    Redelivered(&'l CustomerIdentity),
+}
+
+fn late_outcome<'l>(
     state: &State,
     fresh_at: Timestamp,
     placed: Placed<'_, '_>,
-    late: &LateAnswer,
-) -> Option<Outcome> {
+    late: &'l LateAnswer,
+) -> Late<'l> {
     let Placed { candidate, sighting, beacon, .. } = placed;
     let detected_at = sighting.detected_at;
     let near = match late {
-        _ if !candidate.asked && state.window.is_fresh(detected_at, fresh_at) => return None,
+        _ if !candidate.asked && state.window.is_fresh(detected_at, fresh_at) => return Late::Clear,
         LateAnswer::Near(near) if candidate.asked => near,
         // It could not be asked; or memory decided it when it could have been, and has been undone since.
-        _ => return Some(Outcome::Undecided(UndecidedReason::Store)),
+        _ => return Late::Refused(Outcome::Undecided(UndecidedReason::Store)),
     };
-    let from = near.partition_point(|&(customer, ..)| customer < candidate.customer);
+    let from = near.partition_point(|(customer, _)| *customer < candidate.customer);
     let mut conflicts = near[from..]
         .iter()
-        .take_while(|&&(customer, ..)| customer == candidate.customer)
-        .filter(|&&(_, stored_at, _)| stored_at.micros_since(detected_at).saturating_abs() < SPACING_US)
+        .take_while(|(customer, _)| *customer == candidate.customer)
+        .map(|(_, identity)| identity)
+        .filter(|identity| identity.detected_at.micros_since(detected_at).saturating_abs() < SPACING_US)
         .peekable();
     if conflicts.peek().is_none() {
-        let full = !state.window.late_has_room();
-        return full.then_some(Outcome::Undecided(UndecidedReason::WindowFull));
+        return if state.window.late_has_room() {
+            Late::Clear
+        } else {
+            Late::Refused(Outcome::Undecided(UndecidedReason::WindowFull))
+        };
     }
-    let redelivered = conflicts
-        .any(|&(_, stored_at, stored_beacon)| stored_at == detected_at && stored_beacon == beacon.id);
-    Some(if redelivered { Outcome::Identified } else { Outcome::Duplicate })
+    conflicts
+        .find(|identity| identity.detected_at == detected_at && identity.beacon_id == beacon.id)
+        .map_or(Late::Refused(Outcome::Duplicate), Late::Redelivered)
 }

@@ -27,6 +27,8 @@ pub struct Ledger {
     pub preferences: PreferenceLedger,
     /// Identities in the system of record.
     pub system_of_record: StoreLedger,
+    /// Identities in the store of events, where there is one.
+    pub events: Option<StoreLedger>,
 }
 
 /// Preference frames since start.
@@ -78,6 +80,11 @@ impl Ledger {
         self.outcomes[0]
     }
 
+    /// The stores, in the order they are written: the system of record, then the events.
+    pub fn stores(&self) -> impl Iterator<Item = &StoreLedger> {
+        std::iter::once(&self.system_of_record).chain(&self.events)
+    }
+
     /// The first equation that does not hold, in words; `None` is what every reading must give.
     #[must_use]
     pub fn imbalance(&self) -> Option<String> {
@@ -98,7 +105,10 @@ impl Ledger {
                 self.identified_new, self.identified_redelivered
             ));
         }
-        self.preferences.imbalance().or_else(|| self.system_of_record.imbalance())
+        self.preferences
+            .imbalance()
+            .or_else(|| self.system_of_record.imbalance("system of record"))
+            .or_else(|| self.events.and_then(|events| events.imbalance("events")))
     }
 
     pub(super) fn settle(&mut self, counts: &OutcomeCounts, redelivered: u32) {
@@ -134,12 +144,25 @@ impl PreferenceLedger {
 }
 
 impl StoreLedger {
-    fn imbalance(&self) -> Option<String> {
+    /// Counts identities as accepted and not finished.
+    pub(super) const fn accept(&mut self, identities: u64) {
+        self.new += identities;
+        self.waiting += identities;
+    }
+
+    /// Counts identities that were accepted as finished, of them `dead_lettered`.
+    pub(super) const fn finish(&mut self, identities: u64, dead_lettered: u64) {
+        self.waiting -= identities;
+        self.dead_lettered += dead_lettered;
+        self.stored += identities - dead_lettered;
+    }
+
+    fn imbalance(&self, store: &str) -> Option<String> {
         let came = self.waiting_at_start + self.new + self.replayed;
         let went = self.stored + self.waiting + self.dead_lettered + self.erased + self.lost_to_corruption;
         (came != went).then(|| {
             format!(
-                "waiting at start {} + new {} + replayed {} != stored {} + waiting {} + dead-lettered {} + erased {} \
+                "{store}: waiting at start {} + new {} + replayed {} != stored {} + waiting {} + dead-lettered {} + erased {} \
                  + lost to corruption {}",
                 self.waiting_at_start,
                 self.new,
@@ -166,6 +189,7 @@ mod tests {
             Ledger { received: 1, ..even.clone() },
             Ledger { identified_redelivered: 1, ..even.clone() },
             Ledger { preferences: PreferenceLedger { accepted: 1, ..Default::default() }, ..even.clone() },
+            Ledger { events: Some(StoreLedger { waiting: 1, ..Default::default() }), ..even.clone() },
             Ledger { system_of_record: StoreLedger { stored: 1, ..Default::default() }, ..even },
         ];
         for ledger in broken {

@@ -1,222 +1,245 @@
-//! The thread that gathers blocks into batches, writes them into the system of record, and settles them.
+//! The threads that write into the stores: the system of record first, then the events, each with its own queue.
+
+mod attempts;
+mod health;
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
+use self::attempts::Attempts;
+pub use self::health::{StoreHealth, Trouble};
 use super::admit::{Pipeline, PipelineSettings};
-use super::batch::{Batch, BatchLimits};
-use super::core::{Core, QueuedBlock, SettledUpTo};
+use super::batch::Batch;
+use super::core::{Core, Finished, QueuedBlock};
 use crate::domain::time::Timestamp;
-use crate::ports::{BatchWriter, Clock, SystemOfRecord, WriteError};
+use crate::latency::{Latencies, Stage};
+use crate::ports::{BatchWriter, BeaconCache, Clock, DeadLetters, LatestIdentities, SystemOfRecord};
 use crate::tasks::TaskGroup;
 
 /// How often the window lets entries leave while nothing is being stored.
 const IDLE_EXPIRY_EVERY: Duration = Duration::from_secs(1);
 
-/// How long to wait before a store is asked again whether a batch in doubt was committed.
-const DOUBT_ASKED_EVERY: Duration = Duration::from_millis(250);
-
-/// What the writer has done since start.
-#[derive(Debug, Default)]
-pub struct WriterHealth {
-    batches: AtomicU64,
-    rows: AtomicU64,
-    undone_batches: AtomicU64,
-    undone_rows: AtomicU64,
-    failing: AtomicBool,
-    in_doubt: AtomicBool,
-}
-
-impl WriterHealth {
-    /// Batches committed, and the rows in them.
-    #[must_use]
-    pub fn committed(&self) -> (u64, u64) {
-        (self.batches.load(Ordering::Relaxed), self.rows.load(Ordering::Relaxed))
-    }
-
-    /// Batches that could not be committed, and the identities undone with them, queued ones included.
-    #[must_use]
-    pub fn undone(&self) -> (u64, u64) {
-        (self.undone_batches.load(Ordering::Relaxed), self.undone_rows.load(Ordering::Relaxed))
-    }
-
-    /// Whether the last batch could not be committed.
-    #[must_use]
-    pub fn is_failing(&self) -> bool {
-        self.failing.load(Ordering::Relaxed)
-    }
-
-    /// Whether it is being found out if a batch was committed: nothing is answered until it is.
-    #[must_use]
-    pub fn is_in_doubt(&self) -> bool {
-        self.in_doubt.load(Ordering::Relaxed)
-    }
-}
-
-/// The writer's thread, from start to its last batch.
+/// What a pipeline stands on.
 #[derive(Debug)]
-pub struct WriterThread {
-    thread: JoinHandle<()>,
-    health: Arc<WriterHealth>,
-    /// Dropped to cut short a wait for a store in doubt.
+pub struct PipelinePorts {
+    /// Answers questions.
+    pub record: Arc<dyn SystemOfRecord>,
+    /// A cache of beacons between memory and the system of record.
+    pub beacon_cache: Option<Arc<dyn BeaconCache>>,
+    /// Writes into the system of record, and what that store is called.
+    pub record_writer: (&'static str, Box<dyn BatchWriter>),
+    /// Writes the events, and what that store is called.
+    pub events_writer: Option<(&'static str, Box<dyn BatchWriter>)>,
+    /// Hears of what the system of record has.
+    pub latest: Option<Arc<dyn LatestIdentities>>,
+    /// Takes what a store refuses.
+    pub dead_letters: Arc<dyn DeadLetters>,
+    /// The clocks.
+    pub clock: Arc<dyn Clock>,
+    /// Where times go.
+    pub latencies: Arc<Latencies>,
+    /// Loads of registrations beside their use.
+    pub refreshes: TaskGroup,
+}
+
+/// The writers' threads, from start to their last batch.
+#[derive(Debug)]
+pub struct WriterThreads {
+    threads: Vec<JoinHandle<()>>,
+    record: Arc<StoreHealth>,
+    events: Option<Arc<StoreHealth>>,
+    /// Dropped to end the wait for a store that cannot be written to.
     hurry: Sender<()>,
 }
 
 impl Pipeline {
-    /// Builds the pipeline and starts its writer thread. `secret` keys the hash of customer ids in memory.
+    /// Builds the pipeline and starts its writers. `secret` keys the hash of customer ids in memory.
     ///
     /// # Errors
-    /// When the thread cannot be started.
+    /// When a thread cannot be started.
     pub fn start(
         settings: &PipelineSettings,
-        record: Arc<dyn SystemOfRecord>,
-        writer: Box<dyn BatchWriter>,
-        clock: Arc<dyn Clock>,
+        ports: PipelinePorts,
         secret: [u8; 16],
-        refreshes: TaskGroup,
-    ) -> io::Result<(Arc<Self>, WriterThread)> {
-        // As many blocks as rows, so that whoever has room for a row has room for its block.
+    ) -> io::Result<(Arc<Self>, WriterThreads)> {
+        // As many blocks as places, so that whoever has a place for a row has room for its block.
         let (sender, queue) = bounded(settings.queue_rows);
-        let core_of = |window| Core::new(window, settings.queue_rows, sender);
-        let pipeline = Arc::new(Self::new(settings, core_of, record, Arc::clone(&clock), secret, refreshes));
+        let has_events = ports.events_writer.is_some();
+        let core_of = |window| Core::new(window, settings.queue_rows, sender, has_events);
+        let pipeline = Arc::new(Self::new(settings, core_of, &ports, secret));
         let (hurry, hurried) = bounded(0);
-        let health = Arc::new(WriterHealth::default());
-        let run = Writer {
+        let writer = |(store, writer), queue, role| StoreThread {
             pipeline: Arc::clone(&pipeline),
             queue,
-            writer,
-            clock,
-            health: Arc::clone(&health),
-            hurried,
+            attempts: Attempts::new(
+                store,
+                writer,
+                Arc::clone(&ports.dead_letters),
+                Arc::clone(&ports.clock),
+                hurried.clone(),
+            ),
+            clock: Arc::clone(&ports.clock),
+            latencies: Arc::clone(&ports.latencies),
+            role,
         };
-        let limits = settings.batch;
-        let thread = std::thread::Builder::new().name("writer".into()).spawn(move || run.run(limits))?;
-        Ok((pipeline, WriterThread { thread, health, hurry }))
+        let mut threads = Vec::new();
+        let mut events_health = None;
+        let mut to_events = None;
+        if let Some(events_writer) = ports.events_writer {
+            let (sender, queue) = bounded(settings.queue_rows);
+            to_events = Some(sender);
+            let thread = writer(events_writer, queue, Role::Events);
+            events_health = Some(Arc::clone(thread.attempts.health()));
+            let batch = Batch::new(settings.events_batch);
+            threads.push(std::thread::Builder::new().name("events".into()).spawn(move || thread.run(batch))?);
+        }
+        let thread =
+            writer(ports.record_writer, queue, Role::Record { latest: ports.latest, events: to_events });
+        let record = Arc::clone(thread.attempts.health());
+        let batch = Batch::new(settings.batch);
+        threads
+            .insert(0, std::thread::Builder::new().name("record".into()).spawn(move || thread.run(batch))?);
+        Ok((pipeline, WriterThreads { threads, record, events: events_health, hurry }))
     }
 }
 
-impl WriterThread {
-    /// What it has done.
+impl WriterThreads {
+    /// What the writer of the system of record has done.
     #[must_use]
-    pub const fn health(&self) -> &Arc<WriterHealth> {
-        &self.health
+    pub const fn record(&self) -> &Arc<StoreHealth> {
+        &self.record
     }
 
-    /// Whether it has written its last batch.
+    /// What the writer of the events has done.
     #[must_use]
-    pub fn is_finished(&self) -> bool {
-        self.thread.is_finished()
+    pub const fn events(&self) -> Option<&Arc<StoreHealth>> {
+        self.events.as_ref()
     }
 
-    /// Waits for its last batch, after [`Pipeline::close`]. A store in doubt is asked once more, not for ever.
+    /// Waits for their last batches, after [`Pipeline::close`]. A store that cannot be written to is not waited for.
     pub fn join(self) {
         drop(self.hurry);
-        if self.thread.join().is_err() {
-            tracing::error!("the writer thread panicked");
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("a writer thread panicked");
+            }
         }
     }
 }
 
-struct Writer {
-    pipeline: Arc<Pipeline>,
-    queue: Receiver<QueuedBlock>,
-    writer: Box<dyn BatchWriter>,
-    clock: Arc<dyn Clock>,
-    health: Arc<WriterHealth>,
-    hurried: Receiver<()>,
+/// What comes after this store.
+enum Role {
+    Record { latest: Option<Arc<dyn LatestIdentities>>, events: Option<Sender<QueuedBlock>> },
+    Events,
 }
 
-impl Writer {
-    fn run(mut self, limits: BatchLimits) {
-        let mut batch = Batch::new(limits);
+struct StoreThread {
+    pipeline: Arc<Pipeline>,
+    queue: Receiver<QueuedBlock>,
+    attempts: Attempts,
+    clock: Arc<dyn Clock>,
+    latencies: Arc<Latencies>,
+    role: Role,
+}
+
+impl StoreThread {
+    fn run(mut self, mut batch: Batch) {
+        let mut recorded = 0;
         loop {
             match self.queue.recv_timeout(IDLE_EXPIRY_EVERY) {
                 Ok(first) => {
-                    let upto = self.gather(first, &mut batch);
-                    self.write(&batch, upto);
-                    batch.clear();
+                    self.gather(first, &mut batch);
+                    let begun_at = Instant::now();
+                    let Some(refused) = self.attempts.store(&batch) else { break };
+                    recorded = self.stored(&mut batch, &refused, begun_at);
                 }
                 Err(RecvTimeoutError::Timeout) => self.pipeline.core.expire(self.now()),
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
-        // Whoever came while the queue was closing is told that nothing of it is stored.
-        self.pipeline.core.undo(&self.queue, 0);
+        match self.role {
+            // Also whoever came while the queue was closing is told that nothing of it is stored.
+            Role::Record { .. } => {
+                let undone = self.pipeline.core.undo_after(recorded);
+                if undone > 0 {
+                    tracing::warn!(
+                        identities = undone,
+                        "stopped before they were stored: nobody was told that they are"
+                    );
+                }
+            }
+            Role::Events => self.pipeline.core.give_up_events(),
+        }
     }
 
-    fn gather(&self, first: QueuedBlock, batch: &mut Batch) -> SettledUpTo {
-        let mut upto = SettledUpTo::default();
+    fn gather(&self, first: QueuedBlock, batch: &mut Batch) {
         let mut next = Some(first);
         while let Some(queued) = next {
-            upto.number = queued.number;
-            upto.position = queued.last_position.or(upto.position);
-            upto.identities += queued.block.identities.len() as u64;
-            batch.push(queued.block, Instant::now());
+            let write = match &self.role {
+                Role::Record { .. } => !queued.recorded,
+                Role::Events => !queued.block.identities.is_empty(),
+            };
+            batch.push(queued, write, Instant::now());
             next = match batch.due_at() {
                 Some(due_at) if !batch.is_full() => self.queue.recv_deadline(due_at).ok(),
                 _ => None,
             };
         }
-        upto
     }
 
-    fn write(&mut self, batch: &Batch, upto: SettledUpTo) {
-        match self.writer.write(batch.blocks()) {
-            Ok(()) => self.committed(batch, upto),
-            Err(WriteError::NotCommitted(error)) => self.undo(batch, &error.to_string()),
-            Err(WriteError::InDoubt(error)) => {
-                tracing::error!(%error, rows = batch.rows(), "a commit is in doubt: answers wait until it is known");
-                self.health.in_doubt.store(true, Ordering::Relaxed);
-                let committed = self.resolve_doubt(batch);
-                self.health.in_doubt.store(false, Ordering::Relaxed);
-                match committed {
-                    Some(true) => self.committed(batch, upto),
-                    Some(false) => self.undo(batch, "the commit in doubt did not happen"),
-                    None => self.undo(batch, "stopping with a commit in doubt"),
+    /// Settles a batch, and hands it on. Answers the number of its last block.
+    fn stored(&self, batch: &mut Batch, refused: &[(u64, u32)], begun_at: Instant) -> u64 {
+        let stored_at = Instant::now();
+        self.time(batch.queued(), begun_at, stored_at);
+        let finished = batch.finished(refused, stored_at);
+        let now = self.now();
+        match &self.role {
+            Role::Record { latest, events } => {
+                self.pipeline.core.recorded(&finished, now);
+                if let Some(latest) = latest {
+                    latest.stored(batch.blocks());
+                }
+                let queued = batch.take();
+                if let Some(events) = events {
+                    hand_on(queued, &finished, events);
                 }
             }
-        }
-    }
-
-    /// Asks until the store says whether the batch is there; `None` when the daemon stops before.
-    fn resolve_doubt(&mut self, batch: &Batch) -> Option<bool> {
-        loop {
-            match self.writer.was_committed(batch.blocks()) {
-                Ok(committed) => return Some(committed),
-                Err(error) => tracing::debug!(%error, "the batch in doubt cannot be asked about yet"),
-            }
-            match self.hurried.recv_timeout(DOUBT_ASKED_EVERY) {
-                Err(RecvTimeoutError::Timeout) => {}
-                Ok(()) | Err(RecvTimeoutError::Disconnected) => return None,
+            Role::Events => {
+                self.pipeline.core.events_stored(&finished, now);
+                batch.take();
             }
         }
+        finished.number
     }
 
-    fn committed(&self, batch: &Batch, upto: SettledUpTo) {
-        self.health.batches.fetch_add(1, Ordering::Relaxed);
-        self.health.rows.fetch_add(batch.rows() as u64, Ordering::Relaxed);
-        if self.health.failing.swap(false, Ordering::Relaxed) {
-            tracing::info!("the store commits again");
-        }
-        self.pipeline.core.committed(upto, batch.places(), self.now());
-    }
-
-    fn undo(&self, batch: &Batch, reason: &str) {
-        let undone = self.pipeline.core.undo(&self.queue, batch.places());
-        self.health.undone_batches.fetch_add(1, Ordering::Relaxed);
-        self.health.undone_rows.fetch_add(undone as u64, Ordering::Relaxed);
-        // Said once an outage, not once a batch; the counts tell the rest.
-        if !self.health.failing.swap(true, Ordering::Relaxed) {
-            tracing::warn!(reason, "the store does not commit: what is not stored is answered undecided");
+    fn time(&self, queued: &[QueuedBlock], begun_at: Instant, stored_at: Instant) {
+        let [queue, write, total] = match self.role {
+            Role::Record { .. } => [Stage::RecordQueue, Stage::RecordWrite, Stage::ReceivedToRecord],
+            Role::Events => [Stage::EventsQueue, Stage::EventsWrite, Stage::ReceivedToEvents],
+        };
+        for block in queued.iter().filter(|block| block.new_identities() > 0) {
+            let identities = block.new_identities();
+            self.latencies.record(queue, begun_at - block.handed_on_at, identities);
+            self.latencies.record(write, stored_at - begun_at, identities);
+            self.latencies.record(total, stored_at - block.received_at, identities);
         }
     }
 
     fn now(&self) -> Timestamp {
         self.clock.read().now
+    }
+}
+
+/// Hands blocks on to the writer of events, whose queue has room for as many as there are places.
+fn hand_on(queued: Vec<QueuedBlock>, finished: &Finished, events: &Sender<QueuedBlock>) {
+    for block in queued {
+        let found = finished.dead_rows.binary_search_by_key(&block.number, |&(number, _)| number);
+        let dead_lettered = found.map_or(0, |index| finished.dead_rows[index].1);
+        // A writer that has ended is stopping, and whoever waits for it has been told.
+        let _ = events.send(QueuedBlock { handed_on_at: finished.at, dead_lettered, ..block });
     }
 }

@@ -9,12 +9,12 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::Shard;
-use crate::domain::clock::ClockReading;
 use crate::listen::answerer::Answerer;
 use crate::listen::hello::{Greeting, Refuse};
 use crate::listen::inlet::{End, Inlet};
 use crate::listen::outlet::{Outlet, UdpPeer};
 use crate::listen::sequences::{Order, Sequences};
+use crate::pipeline::Received;
 
 /// How often goodbye is said, and how far apart.
 const GOODBYES: usize = 3;
@@ -24,7 +24,7 @@ const GOODBYES_APART: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(super) struct Arrived {
     pub(super) frame: Bytes,
-    pub(super) at: ClockReading,
+    pub(super) at: Received,
 }
 
 /// The frames of one session.
@@ -44,8 +44,9 @@ impl Incoming {
         let answers_at_once = usize::try_from(welcome.window_frames).unwrap_or(usize::MAX);
         let (outgoing, answers) = mpsc::channel(answers_at_once);
         let outlet = Outlet::udp(self.peer.clone(), usize::from(welcome.max_datagram_bytes));
-        let answerer = Answerer::new(outlet, Arc::clone(&sequences), answers_at_once);
         let context = Arc::clone(&self.shard.context);
+        let latencies = Arc::clone(context.pipeline.latencies());
+        let answerer = Answerer::new(outlet, Arc::clone(&sequences), answers_at_once, latencies);
         let mut inlet = Inlet::new(Arc::clone(&context), gateway, Order::Any, sequences, outgoing);
         let reading = async move {
             // A frame that waits for room when the daemon stops has not been begun with.

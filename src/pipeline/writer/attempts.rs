@@ -1,0 +1,169 @@
+//! Attempts to write a batch: again while the store cannot, in parts where it refuses a row.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+
+use super::health::{StoreHealth, Trouble};
+use crate::backoff::Backoff;
+use crate::pipeline::batch::Batch;
+use crate::ports::{BatchWriter, Block, Clock, DeadLetter, DeadLetters, Delivery, WriteError};
+
+/// The first wait after a failed attempt is drawn from up to this.
+const FIRST_WAIT: Duration = Duration::from_millis(50);
+
+/// No wait is longer: a store that is back is used within it.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
+
+/// Writes into one store.
+pub(super) struct Attempts {
+    writer: Box<dyn BatchWriter>,
+    health: Arc<StoreHealth>,
+    dead_letters: Arc<dyn DeadLetters>,
+    clock: Arc<dyn Clock>,
+    backoff: Backoff,
+    hurried: Receiver<()>,
+}
+
+/// Rows of one block, on the way to finding out which of them is refused.
+struct Piece {
+    number: u64,
+    block: Arc<Block>,
+}
+
+impl Attempts {
+    pub(super) fn new(
+        store: &'static str,
+        writer: Box<dyn BatchWriter>,
+        dead_letters: Arc<dyn DeadLetters>,
+        clock: Arc<dyn Clock>,
+        hurried: Receiver<()>,
+    ) -> Self {
+        let health = Arc::new(StoreHealth::new(store));
+        let backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
+        Self { writer, health, dead_letters, clock, backoff, hurried }
+    }
+
+    pub(super) const fn health(&self) -> &Arc<StoreHealth> {
+        &self.health
+    }
+
+    /// Writes until every row is stored or a dead letter. Answers how many rows were refused, by block number
+    /// ascending; nothing when the daemon stops before.
+    pub(super) fn store(&mut self, batch: &Batch) -> Option<Vec<(u64, u32)>> {
+        let mut refused = Vec::new();
+        if batch.blocks().is_empty() {
+            return Some(refused);
+        }
+        if let Err(reason) = self.write(batch.blocks(), Delivery::First)? {
+            let written = |number: u64| move |block: &Arc<Block>| Piece { number, block: Arc::clone(block) };
+            let mut blocks = batch.blocks().iter().peekable();
+            let mut pieces = Vec::with_capacity(batch.blocks().len());
+            for queued in batch.queued() {
+                let next = blocks.next_if(|block| Arc::ptr_eq(block, &queued.block));
+                pieces.extend(next.map(written(queued.number)));
+            }
+            self.isolate(&pieces, reason, &mut refused)?;
+        }
+        self.health.count_batch(batch.rows());
+        Some(refused)
+    }
+
+    /// Writes until the blocks are stored, or something in them is refused, with the reason.
+    fn write(&mut self, blocks: &[Arc<Block>], mut delivery: Delivery) -> Option<Result<(), String>> {
+        loop {
+            match self.writer.write(blocks, delivery) {
+                Ok(()) => {
+                    self.works();
+                    return Some(Ok(()));
+                }
+                Err(WriteError::Rejected(reason)) => return Some(Err(reason)),
+                Err(WriteError::Unavailable(reason)) => self.health.fails(Trouble::Unavailable, reason),
+                Err(WriteError::Misconfigured(reason)) => self.health.fails(Trouble::Misconfigured, reason),
+            }
+            delivery = Delivery::Again;
+            if !self.pause() {
+                return None;
+            }
+        }
+    }
+
+    /// Halves what is refused until the row is alone: one bad row of n costs about 2 log2(n) attempts.
+    fn isolate(&mut self, pieces: &[Piece], reason: String, refused: &mut Vec<(u64, u32)>) -> Option<()> {
+        let (left, right) = match pieces {
+            [] => return Some(()),
+            [piece] if piece.block.rows() <= 1 => {
+                self.bury(piece, reason)?;
+                match refused.last_mut().filter(|(number, _)| *number == piece.number) {
+                    Some((_, rows)) => *rows += 1,
+                    None => refused.push((piece.number, 1)),
+                }
+                return Some(());
+            }
+            [piece] => {
+                let (left, right) = halves(&piece.block);
+                let piece = |block| vec![Piece { number: piece.number, block: Arc::new(block) }];
+                (piece(left), piece(right))
+            }
+            pieces => {
+                let (left, right) = pieces.split_at(pieces.len() / 2);
+                let cloned = |pieces: &[Piece]| {
+                    let clone =
+                        |piece: &Piece| Piece { number: piece.number, block: Arc::clone(&piece.block) };
+                    pieces.iter().map(clone).collect()
+                };
+                (cloned(left), cloned(right))
+            }
+        };
+        for half in [left, right] {
+            let half: Vec<Piece> = half;
+            let blocks: Vec<_> = half.iter().map(|piece| Arc::clone(&piece.block)).collect();
+            if let Err(reason) = self.write(&blocks, Delivery::Again)? {
+                self.isolate(&half, reason, refused)?;
+            }
+        }
+        Some(())
+    }
+
+    /// Keeps a row as a dead letter. Without it the writer does not go past the row.
+    fn bury(&mut self, piece: &Piece, reason: String) -> Option<()> {
+        let letter = DeadLetter {
+            store: self.health.store(),
+            reason,
+            at: self.clock.read().now,
+            block: Arc::clone(&piece.block),
+        };
+        while let Err(error) = self.dead_letters.keep(&letter) {
+            self.health.fails(Trouble::DeadLetters, error.to_string());
+            if !self.pause() {
+                return None;
+            }
+        }
+        self.works();
+        self.health.count_dead_row();
+        Some(())
+    }
+
+    fn works(&mut self) {
+        self.backoff.reset();
+        self.health.works();
+    }
+
+    /// Waits before the next attempt; tells whether there is to be one.
+    fn pause(&mut self) -> bool {
+        matches!(self.hurried.recv_timeout(self.backoff.wait()), Err(RecvTimeoutError::Timeout))
+    }
+}
+
+/// Two blocks with half of the rows each.
+fn halves(block: &Block) -> (Block, Block) {
+    let half = block.rows().div_ceil(2);
+    let (left, right) = block.identities.split_at(half.min(block.identities.len()));
+    let (more_left, more_right) = block.preferences.split_at(half - left.len());
+    let of = |identities: &[_], preferences: &[_]| Block {
+        identities: identities.to_vec(),
+        preferences: preferences.to_vec(),
+    };
+    (of(left, more_left), of(right, more_right))
+}
