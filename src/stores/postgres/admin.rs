@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use tokio_postgres::{Row, Transaction};
 
 use super::check::{self, CheckLine};
-use super::connect::Connector;
+use super::connect::{Connector, PostgresSettings};
 use super::failure::{bad_row, store_error, unavailable};
 use super::migrate::{self, SchemaVersion};
 use super::partitions;
@@ -69,14 +69,16 @@ impl PostgresAdmin {
     /// Connects. The schema is not looked at.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] when the server cannot be reached or refuses the connection.
-    pub fn open(connector: &Connector) -> Result<Self, StoreError> {
+    /// [`StoreError::Unavailable`] when the URL cannot be used, or the server cannot be reached or refuses the
+    /// connection.
+    pub fn open(postgres: &PostgresSettings) -> Result<Self, StoreError> {
+        let connector = Connector::new(postgres)?;
         let runtime = Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|error| unavailable(format!("no runtime: {error}")))?;
         let tasks = TaskGroup::new("postgres-admin");
-        let session = runtime.block_on(Session::open(connector, &tasks, STATEMENT_TIMEOUT))?;
+        let session = runtime.block_on(Session::open(&connector, &tasks, STATEMENT_TIMEOUT))?;
         Ok(Self { session, runtime })
     }
 
@@ -186,7 +188,8 @@ impl PostgresAdmin {
     fn all<T>(&self, sql: &str, read: impl Fn(&Row) -> Result<T, StoreError>) -> Result<Vec<T>, StoreError> {
         let nothing: [&str; 0] = [];
         let reading = async {
-            let rows = self.session.client.query_raw(sql, nothing).await.map_err(|error| store_error(&error))?;
+            let rows =
+                self.session.client.query_raw(sql, nothing).await.map_err(|error| store_error(&error))?;
             let mut rows = pin!(rows);
             let mut all = Vec::new();
             while let Some(row) = rows.try_next().await.map_err(|error| store_error(&error))? {
@@ -215,9 +218,7 @@ async fn import_beacons(
     let types: Vec<Option<&str>> =
         beacons.iter().map(|beacon| beacon.location_type.map(|kind| kind.as_str())).collect();
     let statuses: Vec<&str> = beacons.iter().map(|beacon| beacon.status.as_str()).collect();
-    transaction
-        .query(IMPORT_BEACONS, &[&ids, &stores, &majors, &minors, &locations, &types, &statuses])
-        .await
+    transaction.query(IMPORT_BEACONS, &[&ids, &stores, &majors, &minors, &locations, &types, &statuses]).await
 }
 
 async fn import_gateways(

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use tokio_postgres::{Client, Error};
 
 use self::expected::{COLUMNS, GUARDS, INDEXES, OPTIONAL_RIGHTS, RIGHTS, TRIGGERS};
-use super::connect::Connector;
+use super::connect::{Connector, PostgresSettings};
 use super::failure::words;
 use super::session::Session;
 use super::{migrate, partitions};
@@ -47,9 +47,13 @@ pub enum StartCheck {
 
 /// Checks the database, in a bounded time, after making the partitions of this year and the next where they are
 /// missing.
-pub async fn at_start(connector: &Connector, tasks: &TaskGroup) -> StartCheck {
+pub async fn check_at_start(postgres: &PostgresSettings, tasks: &TaskGroup) -> StartCheck {
+    let connector = match Connector::new(postgres) {
+        Ok(connector) => connector,
+        Err(error) => return StartCheck::Wrong(vec![error.to_string()]),
+    };
     let checking = async {
-        let opened = Session::open(connector, tasks, STATEMENT_TIMEOUT).await;
+        let opened = Session::open(&connector, tasks, STATEMENT_TIMEOUT).await;
         let mut session = opened.map_err(|error| match error {
             StoreError::Unavailable { reason, .. } | StoreError::BadRow { reason, .. } => reason,
         })?;
@@ -95,13 +99,15 @@ pub(super) async fn lines(client: &Client) -> Result<Vec<CheckLine>, Error> {
 type Found = Result<String, String>;
 
 async fn server(client: &Client) -> Result<Found, Error> {
-    const SERVER: &str = "SELECT current_setting('server_version_num')::int, current_setting('server_version'),
+    const SERVER: &str =
+        "SELECT current_setting('server_version_num')::int, current_setting('server_version'),
         current_setting('server_encoding'), pg_is_in_recovery(),
         current_setting('default_transaction_read_only')::bool, current_database()::text, current_user::text";
     let row = client.query_one(SERVER, &[]).await?;
     let (number, version): (i32, String) = (row.try_get(0)?, row.try_get(1)?);
     let (encoding, standby): (String, bool) = (row.try_get(2)?, row.try_get(3)?);
-    let (read_only, database, role): (bool, String, String) = (row.try_get(4)?, row.try_get(5)?, row.try_get(6)?);
+    let (read_only, database, role): (bool, String, String) =
+        (row.try_get(4)?, row.try_get(5)?, row.try_get(6)?);
     Ok(if number < OLDEST_SERVER {
         Err(format!("PostgreSQL {version}: version 15 or later is needed"))
     } else if encoding != "UTF8" {
@@ -130,7 +136,8 @@ async fn schema(client: &Client) -> Result<Found, Error> {
 }
 
 async fn tables(client: &Client) -> Result<Found, Error> {
-    const MISSING: &str = "SELECT name FROM unnest($1::text[]) AS name WHERE to_regclass(name) IS NULL ORDER BY 1";
+    const MISSING: &str =
+        "SELECT name FROM unnest($1::text[]) AS name WHERE to_regclass(name) IS NULL ORDER BY 1";
     let mut names: Vec<&str> = COLUMNS.iter().map(|column| column.table).collect();
     names.dedup();
     let count = names.len();
@@ -221,11 +228,12 @@ async fn triggers(client: &Client) -> Result<Found, Error> {
 
 async fn rights(client: &Client) -> Result<Found, Error> {
     let tables = missing_rights(client, RIGHTS).await?;
-    let sequence = client
+    let sequence: bool = client
         .query_one("SELECT has_sequence_privilege('customer_identities_id_seq', 'USAGE')", &[])
         .await?
         .try_get(0)?;
-    let missing = tables.into_iter().chain((!sequence).then(|| "USAGE on customer_identities_id_seq".to_owned()));
+    let missing =
+        tables.into_iter().chain((!sequence).then(|| "USAGE on customer_identities_id_seq".to_owned()));
     let optional = missing_rights(client, OPTIONAL_RIGHTS).await?;
     Ok(summed_up(missing.map(|right| format!("no {right}")), || match &optional[..] {
         [] => "on every table".to_owned(),
@@ -234,7 +242,8 @@ async fn rights(client: &Client) -> Result<Found, Error> {
 }
 
 async fn missing_rights(client: &Client, wanted: &[(&str, &str)]) -> Result<Vec<String>, Error> {
-    const MISSING: &str = "SELECT privilege || ' on ' || name FROM unnest($1::text[], $2::text[]) AS wanted (name, privilege)
+    const MISSING: &str =
+        "SELECT privilege || ' on ' || name FROM unnest($1::text[], $2::text[]) AS wanted (name, privilege)
         WHERE NOT has_table_privilege(name, privilege)";
     let (names, privileges): (Vec<&str>, Vec<&str>) = wanted.iter().copied().unzip();
     client.query(MISSING, &[&names, &privileges]).await?.iter().map(|row| row.try_get(0)).collect()
@@ -246,7 +255,8 @@ async fn foreign_keys(client: &Client) -> Result<Found, Error> {
     Ok(Ok(if may {
         "may be checked a batch at once".to_owned()
     } else {
-        "are checked row by row, which is slower: GRANT SET ON PARAMETER session_replication_role is missing".to_owned()
+        "are checked row by row, which is slower: GRANT SET ON PARAMETER session_replication_role is missing"
+            .to_owned()
     }))
 }
 
@@ -263,7 +273,9 @@ async fn partitions(client: &Client) -> Result<Found, Error> {
     }
     let found = names.join(", ");
     Ok(Ok(match (missing(year + 1), may) {
-        (_, false) => format!("{found}; WARNING: this role may not make the next ones, `beacond migrate` does"),
+        (_, false) => {
+            format!("{found}; WARNING: this role may not make the next ones, `beacond migrate` does")
+        }
         (true, true) => format!("{found}; the daemon makes {} when it starts", partitions::name(year + 1)),
         (false, true) => found,
     }))

@@ -45,7 +45,8 @@ pub(super) async fn migrate(client: &mut Client) -> Result<Vec<SchemaVersion>, S
     let outcome = runner().run_async(client).await;
     // If this fails the connection is gone, and the lock with it.
     let _ = client.execute("SELECT pg_advisory_unlock($1)", &[&LOCK]).await;
-    let applied = outcome.map_err(|error| unavailable(format!("the schema was not migrated: {}", cause(&error))))?;
+    let applied =
+        outcome.map_err(|error| unavailable(format!("the schema was not migrated: {}", cause(&error))))?;
     let version = |migration: &Migration| SchemaVersion {
         version: migration.version(),
         name: migration.name().to_owned(),

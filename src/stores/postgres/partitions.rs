@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
-use super::connect::Connector;
+use super::connect::{ConnectError, Connector, PostgresSettings};
 use super::failure::{unavailable, words};
 use super::session::{Session, bounded};
 use crate::backoff::Backoff;
@@ -105,36 +105,51 @@ async fn attached(client: &Client, name: &str) -> Result<bool, tokio_postgres::E
     client.query_one(ATTACHED, &[&name]).await?.try_get(0)
 }
 
-/// Takes care of the tables at once and then daily, until `cancel`: partitions of this year and the next, and old
-/// deletions of beacons. What fails is tried again, since a year without its partition is made by the writer that
-/// misses it, in the way of its batch.
-pub async fn care(connector: Connector, tasks: TaskGroup, cancel: CancellationToken) {
-    let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(300));
-    let mut failing = false;
-    loop {
-        let outcome = tokio::select! {
-            () = cancel.cancelled() => return,
-            outcome = care_once(&connector, &tasks) => outcome,
-        };
-        let wait = match outcome {
-            Ok(made) => {
-                if !made.is_empty() {
-                    tracing::info!(partitions = made.join(", "), "partitions were made");
+/// Takes care of the tables at once and then daily: partitions of this year and the next, and old deletions of beacons.
+#[derive(Debug)]
+pub struct TableCare {
+    connector: Connector,
+}
+
+impl TableCare {
+    /// Connects to nothing yet.
+    ///
+    /// # Errors
+    /// [`ConnectError`] when the URL or its certificates cannot be used.
+    pub fn new(postgres: &PostgresSettings) -> Result<Self, ConnectError> {
+        Ok(Self { connector: Connector::new(postgres)? })
+    }
+
+    /// Runs until `cancel`. What fails is tried again: a year without its partition has it made by the writer that
+    /// misses it, in the way of its batch. Connections are driven by tasks of `tasks`.
+    pub async fn run(self, tasks: TaskGroup, cancel: CancellationToken) {
+        let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(300));
+        let mut failing = false;
+        loop {
+            let outcome = tokio::select! {
+                () = cancel.cancelled() => return,
+                outcome = care_once(&self.connector, &tasks) => outcome,
+            };
+            let wait = match outcome {
+                Ok(made) => {
+                    if !made.is_empty() {
+                        tracing::info!(partitions = made.join(", "), "partitions were made");
+                    }
+                    backoff.reset();
+                    failing = false;
+                    CARE_INTERVAL
                 }
-                backoff.reset();
-                failing = false;
-                CARE_INTERVAL
-            }
-            Err(error) => {
-                if !std::mem::replace(&mut failing, true) {
-                    tracing::warn!(%error, "the tables' daily care failed, and is tried again");
+                Err(error) => {
+                    if !std::mem::replace(&mut failing, true) {
+                        tracing::warn!(%error, "the tables' daily care failed, and is tried again");
+                    }
+                    backoff.wait()
                 }
-                backoff.wait()
+            };
+            tokio::select! {
+                () = cancel.cancelled() => return,
+                () = tokio::time::sleep(wait) => {}
             }
-        };
-        tokio::select! {
-            () = cancel.cancelled() => return,
-            () = tokio::time::sleep(wait) => {}
         }
     }
 }

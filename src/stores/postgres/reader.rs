@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use tokio_postgres::Statement;
 use tokio_postgres::types::{ToSql, Type};
 
-use super::connect::Connector;
+use super::connect::{ConnectError, Connector, PostgresSettings};
 use super::failure::{store_error, unavailable};
 use super::rows::{self, SELECT_BEACON, SELECT_GATEWAY, Time};
 use super::session::Session;
@@ -26,7 +26,8 @@ use crate::tasks::TaskGroup;
 
 /// One lookup in the unique index a range, whatever the planner thinks of the tables' sizes: OFFSET 0 keeps it from
 /// joining in another order.
-const SELECT_NEAR: &str = "SELECT asked.place, stored.id, stored.beacon_id, stored.detected_at, stored.location,
+const SELECT_NEAR: &str =
+    "SELECT asked.place, stored.id, stored.beacon_id, stored.detected_at, stored.location,
         stored.confidence
     FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[])
         WITH ORDINALITY AS asked (customer_id, after, before, place)
@@ -71,8 +72,15 @@ impl fmt::Debug for PostgresRecord {
 impl PostgresRecord {
     /// Connects to nothing yet. Must be called on the runtime that will ask; its connections are driven by tasks of
     /// `tasks`, which end with it.
-    #[must_use]
-    pub fn new(connector: Connector, settings: PostgresReaderSettings, tasks: TaskGroup) -> Self {
+    ///
+    /// # Errors
+    /// [`ConnectError`] when the URL or its certificates cannot be used.
+    pub fn new(
+        postgres: &PostgresSettings,
+        settings: PostgresReaderSettings,
+        tasks: TaskGroup,
+    ) -> Result<Self, ConnectError> {
+        let connector = Connector::new(postgres)?;
         let last_failure = LastFailure::default();
         let sessions = Sessions {
             connector,
@@ -84,7 +92,7 @@ impl PostgresRecord {
             .max_size(settings.connections.get())
             .connection_timeout(settings.question_timeout)
             .build_unchecked(sessions);
-        Self { pool, last_failure, places: Semaphore::new(settings.questions), settings }
+        Ok(Self { pool, last_failure, places: Semaphore::new(settings.questions), settings })
     }
 
     /// Asks within the time a question may take.
@@ -238,7 +246,10 @@ impl ManageConnection for Sessions {
         opened
     }
 
-    #[expect(clippy::unused_async, reason = "the pool's trait asks for a future; a round trip before each question is not needed")]
+    #[expect(
+        clippy::unused_async,
+        reason = "the pool's trait asks for a future; a round trip before each question is not needed"
+    )]
     async fn is_valid(&self, asker: &mut Asker) -> Result<(), StoreError> {
         if self.has_broken(asker) {
             return Err(unavailable("the connection was closed".to_owned()));
@@ -288,9 +299,6 @@ mod tests {
             after: at(after),
             before: at(before),
         };
-        assert_eq!(
-            ranges(asked),
-            [range("a", 940, 1_179), range("a", 1_179, 1_299), range("b", 940, 1_060)]
-        );
+        assert_eq!(ranges(asked), [range("a", 940, 1_179), range("a", 1_179, 1_299), range("b", 940, 1_060)]);
     }
 }

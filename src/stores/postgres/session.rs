@@ -1,12 +1,13 @@
 //! A connection with the task that drives it.
 
+use std::future::poll_fn;
 use std::time::Duration;
 
 use tokio::time::timeout;
-use tokio_postgres::Client;
+use tokio_postgres::{AsyncMessage, Client, Notification};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::connect::Connector;
+use super::connect::{Connector, Link};
 use super::failure::{unavailable, words};
 use crate::ports::StoreError;
 use crate::tasks::TaskGroup;
@@ -28,15 +29,23 @@ impl Session {
         tasks: &TaskGroup,
         statement_timeout: Duration,
     ) -> Result<Self, StoreError> {
-        let (client, connection) = connector.connect().await?;
+        Self::open_listening(connector, tasks, statement_timeout, |_| {}).await
+    }
+
+    /// As [`Self::open`]; `receive` is called with every notification, and must not wait.
+    pub(super) async fn open_listening(
+        connector: &Connector,
+        tasks: &TaskGroup,
+        statement_timeout: Duration,
+        receive: impl FnMut(Notification) + Send + 'static,
+    ) -> Result<Self, StoreError> {
+        let (client, link) = connector.connect().await?;
         let ended = CancellationToken::new();
         let driver = ended.clone();
         tasks.spawn(async move {
             tokio::select! {
                 () = driver.cancelled() => {}
-                outcome = connection => if let Err(error) = outcome {
-                    tracing::debug!(error = words(&error), "a connection to PostgreSQL has ended");
-                }
+                () = drive(link, receive) => {}
             }
         });
         let session = Self { client, _driver: ended.drop_guard() };
@@ -47,6 +56,19 @@ impl Session {
     async fn limit(&self, statement_timeout: Duration) -> Result<(), StoreError> {
         let set = format!("SET statement_timeout = {}", statement_timeout.as_millis());
         bounded(statement_timeout, self.client.batch_execute(&set)).await
+    }
+}
+
+async fn drive(mut link: Link, mut receive: impl FnMut(Notification)) {
+    while let Some(message) = poll_fn(|context| link.poll_message(context)).await {
+        match message {
+            Ok(AsyncMessage::Notification(notification)) => receive(notification),
+            Ok(_) => {}
+            Err(error) => {
+                tracing::debug!(error = words(&error), "a connection to PostgreSQL has ended");
+                break;
+            }
+        }
     }
 }
 

@@ -75,8 +75,7 @@ impl Reach {
             })
             .collect();
         let told_before = writers.values().copied().fold(glance.at, Timestamp::min);
-        self.last =
-            Some(Done { at: glance.at, told_before, writers, oldest_running: glance.oldest_running });
+        self.last = Some(Done { at: glance.at, told_before, writers, oldest_running: glance.oldest_running });
     }
 
     /// Where a poll over another connection begins: ids of transactions mean nothing there.
