@@ -16,6 +16,7 @@ use figment::providers::{Format, Toml};
 use figment::value::{Dict, Value};
 use serde::Deserialize;
 
+pub use self::stores::{PostgresRecordSettings, RecordSettings, StoreSettings};
 use self::values::{Address, Dbm, Milliseconds, Number, ScaleDbm};
 use crate::domain::clock::TimeLimits;
 use crate::domain::confidence::ConfidenceSettings;
@@ -295,6 +296,21 @@ impl Config {
                 retry_after: Duration::from_secs(1),
             },
         }
+    }
+
+    /// How often registrations are kept in the data directory.
+    #[must_use]
+    pub const fn snapshot_every(&self) -> Duration {
+        Duration::from_secs(self.directory.snapshot_every_s.to_u64())
+    }
+
+    /// How the stores are reached; addresses of the environment go before those of the file.
+    ///
+    /// # Errors
+    /// When a store is to be used and nothing says where it is.
+    pub fn stores(&self) -> Result<StoreSettings, ConfigError> {
+        let environment = |name: &str| std::env::var(name).ok();
+        stores::settings(self, self.pipeline.question_timeout_ms.duration(), environment)
     }
 
     fn extract(figment: &Figment, file: &str) -> Result<Self, ConfigError> {

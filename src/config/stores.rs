@@ -130,3 +130,38 @@ impl Secret {
         &self.0
     }
 }
+
+/// How every store is reached, with what must be known for it.
+#[derive(Debug, Clone)]
+pub struct StoreSettings {
+    /// The system of record.
+    pub record: RecordSettings,
+    /// The cache that daemons share.
+    pub cache: Option<RedisSettings>,
+    /// The store of events.
+    pub events: Option<DynamoDbSettings>,
+    /// The bound of the dead letters' file.
+    pub dead_letters_max_bytes: u64,
+}
+
+/// How the system of record is reached.
+#[derive(Debug, Clone)]
+pub enum RecordSettings {
+    /// A file in the data directory.
+    Sqlite,
+    /// A server.
+    Postgres(PostgresRecordSettings),
+}
+
+/// How PostgreSQL is written to, asked, and followed.
+#[derive(Debug, Clone)]
+pub struct PostgresRecordSettings {
+    /// Where it is.
+    pub server: PostgresSettings,
+    /// How it is written to.
+    pub writer: PostgresWriterSettings,
+    /// How it is asked.
+    pub reader: PostgresReaderSettings,
+    /// How changes of beacons are heard of.
+    pub follow: FollowSettings,
+}
