@@ -24,7 +24,7 @@ use crate::domain::outcome::{InvalidField, Outcome, UndecidedReason};
 use crate::domain::preference::PreferenceChange;
 use crate::domain::sighting::{BeaconClaim, ClaimedSighting};
 use crate::domain::time::Timestamp;
-use crate::domain::window::{CustomerHasher, DuplicateWindow, Standing, WindowLimits};
+use crate::domain::window::{CustomerHasher, DuplicateWindow, SPACING_US, Standing, WindowLimits};
 use crate::latency::{Latencies, Stage};
 use crate::ports::{Block, Clock, SystemOfRecord};
 
@@ -166,10 +166,20 @@ impl Pipeline {
         self.core.lock().ledger.frames_repeated += 1;
     }
 
-    /// Sightings detected before `instant` are asked about at the system of record, whatever their age: identities
-    /// near them may have been stored before this start.
-    pub fn unknown_before(&self, instant: Timestamp) {
-        self.core.lock().window.unknown_before(instant);
+    /// Sightings are all asked about at the system of record until [`Self::past_known`] is called: nobody has been able to
+    /// say what was stored before this start.
+    pub fn past_unknown(&self) {
+        self.core.lock().past_known = false;
+    }
+
+    /// What was stored before this start is known: nothing was detected after `newest`.
+    pub fn past_known(&self, newest: Option<Timestamp>) {
+        let mut state = self.core.lock();
+        if let Some(newest) = newest {
+            // The window starts empty: what lies within a minute of what is stored is asked about.
+            state.window.unknown_before(newest.plus_micros(SPACING_US));
+        }
+        state.past_known = true;
     }
 
     /// Takes no more; what was accepted is still stored. Frames that come all the same are undecided.
@@ -349,7 +359,7 @@ impl Admitter {
         let mut asked = Vec::new();
         for (judged, sighting) in self.judged.iter_mut().zip(sightings) {
             let Judged::Candidate(candidate) = judged else { continue };
-            if state.window.is_fresh(sighting.detected_at, now) {
+            if state.is_fresh(sighting.detected_at, now) {
                 continue;
             }
             let Some(beacon) = beacon_of(&self.verdicts, sighting) else { continue };
