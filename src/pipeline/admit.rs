@@ -327,7 +327,7 @@ impl Admitter {
         let directory = &self.pipeline.beacons;
         let deadline = directory.deadline();
         for claim in beacons {
-            let known = directory.resolve_until(&claim.id, deadline).await;
+            let (known, _) = directory.resolve_until(&claim.id, deadline).await;
             self.verdicts.push(BeaconVerdict::new(claim, known, gateway));
         }
     }
