@@ -4,7 +4,10 @@
 //! temporary table and copies its identities, in one transaction. Every measurement has a fresh copy of the same
 //! database; the ways to write take turns, and the table at the end has medians.
 
-#![expect(clippy::unwrap_used, reason = "a benchmark that meets something unexpected should stop right there")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a benchmark that meets something unexpected should stop right there"
+)]
 #![expect(clippy::print_stdout, reason = "its table is what it is for")]
 
 use std::collections::BTreeMap;
@@ -52,7 +55,8 @@ enum Way {
 }
 
 fn main() {
-    let url = std::env::var("BEACOND_POSTGRES_URL").expect("run it by `cargo xtask bench`, or set BEACOND_POSTGRES_URL");
+    let url = std::env::var("BEACOND_POSTGRES_URL")
+        .expect("run it by `cargo xtask bench`, or set BEACOND_POSTGRES_URL");
     let rounds = std::env::var("BEACOND_BENCH_ROUNDS").map_or(ROUNDS, |rounds| rounds.parse().unwrap());
     let server = Server { url };
     server.grow();
@@ -124,7 +128,8 @@ impl Server {
         }
         rows.push_str("\\.\nCOPY customers (customer_id, last_seen) FROM stdin;\n");
         for number in 0..KNOWN_CUSTOMERS {
-            writeln!(rows, "{}\t{}", customer_id(number), Timestamp::from_micros(START_US - 60_000_000)).unwrap();
+            writeln!(rows, "{}\t{}", customer_id(number), Timestamp::from_micros(START_US - 60_000_000))
+                .unwrap();
         }
         rows.push_str("\\.\n");
         self.sql(TEMPLATE, &rows);
