@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio_postgres::Error;
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{DbError, SqlState};
 
 use crate::domain::beacon::BeaconId;
 use crate::ports::WriteError;
@@ -93,6 +93,14 @@ fn kind(error: &Error) -> fn(String) -> WriteError {
     match (code.code().get(..2).unwrap_or_default(), code) {
         // A standby, or a server made read-only.
         (_, &SqlState::READ_ONLY_SQL_TRANSACTION) => WriteError::Misconfigured,
+        // What is encoded fits the types found when connecting: a column has another one since.
+        (_, &SqlState::INVALID_BINARY_REPRESENTATION) => WriteError::Misconfigured,
+        // Only a location may be missing; another column is one that the writer does not know of.
+        (_, &SqlState::NOT_NULL_VIOLATION)
+            if error.as_db_error().and_then(DbError::column) != Some("location") =>
+        {
+            WriteError::Misconfigured
+        }
         // Values, constraints, limits of an index row, a trigger's or a view's own refusal.
         ("22" | "23" | "44" | "54" | "P0", _) => WriteError::Rejected,
         // Names, types, rights, credentials, the database, what the server does not know.

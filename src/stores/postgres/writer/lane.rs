@@ -65,16 +65,16 @@ const SESSION: &str = "SET plan_cache_mode = force_generic_plan;
 /// Why the writer may not check foreign keys itself, if so. Its transactions fire only triggers that are ALWAYS
 /// enabled, so there must be none that it would pass over, and no foreign keys but those that it checks.
 const OBSTACLE: &str = "WITH written AS (
-        SELECT oid FROM unnest(ARRAY['customers', 'customer_identities', 'preference_changes']::regclass[]) oid
+        SELECT unnest(ARRAY['customers', 'customer_identities', 'preference_changes']::regclass[])::oid AS relation
         UNION ALL SELECT inhrelid FROM pg_inherits WHERE inhparent = 'customer_identities'::regclass
     )
     SELECT CASE
         WHEN NOT has_parameter_privilege('session_replication_role', 'SET') THEN 0
         WHEN (SELECT count(*) FROM pg_trigger WHERE tgrelid = 'beacons'::regclass AND tgenabled IN ('O', 'A')
               AND tgname IN ('beacons_guard_deletion', 'beacons_guard_renaming')) < 2 THEN 1
-        WHEN EXISTS (SELECT FROM pg_trigger JOIN written ON tgrelid = oid
+        WHEN EXISTS (SELECT FROM pg_trigger JOIN written ON tgrelid = relation
                      WHERE NOT tgisinternal AND tgenabled IN ('O', 'R')) THEN 2
-        WHEN EXISTS (SELECT FROM pg_constraint JOIN written ON conrelid = written.oid
+        WHEN EXISTS (SELECT FROM pg_constraint JOIN written ON conrelid = relation
                      WHERE contype = 'f' AND confrelid NOT IN ('customers'::regclass, 'beacons'::regclass)) THEN 3
     END";
 
