@@ -61,7 +61,7 @@ fn a_beacon_is_read_as_psql_wrote_it() {
 #[test]
 fn a_gateway_is_read_as_psql_wrote_it() {
     let scene = scene();
-    scene.sql("INSERT INTO gateways VALUES ('g1', '{store-1,store-2}'), ('g2')");
+    scene.sql("INSERT INTO gateways VALUES ('g1', '{store-1,store-2}'), ('g2', '{}')");
     scene.sql("INSERT INTO gateways VALUES ('g3', '{NULL}')");
     runtime().block_on(async {
         let reader = reader(&scene.settings(), reader_settings()).unwrap();
