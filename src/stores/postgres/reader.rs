@@ -255,7 +255,7 @@ impl Asker {
 impl Sessions {
     async fn open(&self) -> Result<Asker, StoreError> {
         let session = Session::open(&self.connector, &self.tasks, self.question_timeout).await?;
-        Ok(Asker { session, prepared: [const { None }; 4], in_use: false })
+        Ok(Asker { session, prepared: [const { None }; 5], in_use: false })
     }
 }
 
