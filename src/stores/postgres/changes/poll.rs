@@ -77,12 +77,8 @@ async fn page(
 ) -> Result<Vec<(Timestamp, String)>, StoreError> {
     let limit = i64::try_from(PAGE).unwrap_or(i64::MAX);
     let after = Time(*after);
-    let values: [(&(dyn ToSql + Sync), Type); 4] = [
-        (&after, Type::TIMESTAMPTZ),
-        (after_id, Type::TEXT),
-        (&ask.since, Type::INT8),
-        (&limit, Type::INT8),
-    ];
+    let values: [(&(dyn ToSql + Sync), Type); 4] =
+        [(&after, Type::TIMESTAMPTZ), (after_id, Type::TEXT), (&ask.since, Type::INT8), (&limit, Type::INT8)];
     let rows = bounded(longest, client.query_typed(CHANGES, &values)).await?;
     rows.iter()
         .map(|row| Ok((rows::time(row, 0, "beacons.updated_at")?, rows::value(row, 1, "beacon_id")?)))
