@@ -40,7 +40,7 @@ pub struct Percentiles {
 
 impl StageReading {
     pub(super) fn new(total: StageHistogram) -> Self {
-        let StageHistogram { histogram, within, sum_ns, longest } = total;
+        let StageHistogram { histogram, within, sum_ns, longest_ns } = total;
         let mut count = 0;
         let mut cumulative = [0; EDGES.len()];
         for (upto, new) in cumulative.iter_mut().zip(within) {
@@ -48,7 +48,7 @@ impl StageReading {
             *upto = count;
         }
         count += within[EDGES.len()];
-        let max_us = u64::try_from(longest.as_micros()).unwrap_or(u64::MAX);
+        let max_us = longest_ns / 1_000;
         // A histogram answers the upper end of a cell, which may lie beyond all that is in it.
         let at = |quantile| histogram.value_at_quantile(quantile).min(max_us);
         let percentiles = Percentiles {

@@ -29,7 +29,7 @@ const MAX_CONNECTIONS: usize = 64;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// After how long a connection takes no further request, so that nobody keeps a place.
-const CONNECTION_FOR: Duration = Duration::from_secs(30);
+const CONNECTION_FOR: Duration = Duration::from_secs(10);
 
 /// How long a client may then take to read the rest of an answer; also at the daemon's end.
 const LAST_ANSWER_FOR: Duration = Duration::from_secs(2);

@@ -92,6 +92,19 @@ fn head_is_answered_without_a_body() {
 }
 
 #[test]
+fn connection_is_kept_for_the_next_request() {
+    let operators = Operators::start(Vec::new());
+    let reply = operators.ask(
+        "GET /live HTTP/1.1\r\nHost: b\r\n\r\nGET /ready HTTP/1.1\r\nHost: b\r\nConnection: close\r\n\r\n",
+    );
+    assert!(
+        reply.body.starts_with("live\nHTTP/1.1 200 OK") && reply.body.ends_with("ready\n"),
+        "{}",
+        reply.body
+    );
+}
+
+#[test]
 fn unknown_path_is_told_which_are_known() {
     let operators = Operators::start(Vec::new());
     for path in ["/", "/api/v2/ledger", "/live/", "/%00"] {

@@ -33,6 +33,21 @@ fn all_places_taken_are_free_again_when_their_time_is_over() {
 }
 
 #[test]
+fn client_that_does_not_read_its_answers_is_cut_off() {
+    let operators = Operators::start(Vec::new());
+    let mut stream = operators.connect();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    // Asks until the buffers of both directions are full, and then waits for the end to fail it.
+    let ended = loop {
+        if let Err(error) = stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: b\r\n\r\n") {
+            break error.kind();
+        }
+    };
+    assert!(ended != ErrorKind::WouldBlock && ended != ErrorKind::TimedOut, "{ended}");
+    assert_eq!(operators.get("/live").status, 200);
+}
+
+#[test]
 fn head_of_a_request_is_bounded() {
     let operators = Operators::start(Vec::new());
     let mut stream = operators.connect();
