@@ -20,6 +20,6 @@ pub use self::answer::{
     Admitted, AdmittedPreferences, Answer, PendingAnswer, PendingPreferences, PreferencesAnswer,
 };
 pub use self::batch::BatchLimits;
-pub use self::directory::{Directory, DirectorySettings, Known};
+pub use self::directory::{Directory, DirectoryCounts, DirectorySettings, Known, Tier, TierSettings};
 pub use self::ledger::{Ledger, PreferenceLedger, StoreLedger};
 pub use self::writer::{PipelinePorts, StoreHealth, Trouble, WriterThreads};

@@ -69,7 +69,7 @@ struct Answered {
 
 impl Answered {
     fn of(received_at: Instant, answer: &Answer) -> Option<Self> {
-        let sightings = u64::from(answer.counts.total());
+        let sightings = answer.counts.total();
         answer.final_at.map(|final_at| Self { received_at, final_at, sightings })
     }
 }

@@ -1,18 +1,34 @@
-//! Registrations from the system of record, held in memory: beacons and gateways.
+//! Registrations held in memory: beacons and gateways, in front of the stores that know them.
 //!
 //! One load a key however many wait; an entry in use is loaded anew before it expires, so that a session waits only
 //! for keys never seen; while the system of record cannot be asked, what is known goes on serving, and a key it does
-//! not know is answered [`Known::CannotSay`] at once after the first that waited.
+//! not know is answered [`Known::CannotSay`] at once after the first that waited. Beacons have a shared cache between
+//! memory and the system of record, and notices of changes: while every change is told, an entry is good for a day.
+
+mod availability;
+mod beacons;
+mod counts;
+mod entry;
+mod generations;
+mod load;
+mod shared;
 
 use std::fmt;
 use std::hash::Hash;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use moka::future::Cache;
-use moka::ops::compute::{CompResult, Op};
-use tokio::time::{Duration, Instant, timeout, timeout_at};
+use tokio::sync::Semaphore;
+use tokio::time::{Duration, Instant, timeout_at};
 
+use self::availability::{Availability, Try};
+use self::counts::Counters;
+pub use self::counts::DirectoryCounts;
+use self::entry::{Age, Entry, Following, Source, Value};
+use self::generations::Generations;
+use self::load::{Ask, Loaded};
+use self::shared::{SharedPort, SharedTier};
 use crate::ports::{PortFuture, StoreError};
 use crate::tasks::TaskGroup;
 
@@ -27,7 +43,18 @@ pub enum Known<V> {
     CannotSay,
 }
 
-/// How long answers are good.
+/// How far a question went, in the order of what it costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Tier {
+    /// Memory: nobody waited.
+    Memory,
+    /// The cache that daemons share.
+    SharedCache,
+    /// The system of record; also where it could not be asked.
+    Record,
+}
+
+/// How long answers are good where changes are not told.
 #[derive(Debug, Clone, Copy)]
 pub struct DirectorySettings {
     /// Keys held at most, registered or not.
@@ -55,46 +82,52 @@ impl Default for DirectorySettings {
     }
 }
 
-/// How a directory asks the system of record for one key.
+/// What beacons have beside: a shared cache, and changes that are told.
+#[derive(Debug, Clone, Copy)]
+pub struct TierSettings {
+    /// [`DirectorySettings::fresh_for`] while every change is told.
+    pub fresh_while_followed: Duration,
+    /// The same for what the shared cache said: its answer is confirmed once, beside its use.
+    pub confirm_shared_after: Duration,
+    /// How long one question or write to the shared cache may take.
+    pub cache_timeout: Duration,
+    /// Keys at most that the shared cache has still to forget. One more, and its answers are confirmed for as long as
+    /// it keeps anything.
+    pub owed_at_most: usize,
+}
+
+impl Default for TierSettings {
+    fn default() -> Self {
+        Self {
+            fresh_while_followed: Duration::from_secs(24 * 60 * 60),
+            confirm_shared_after: Duration::from_secs(5 * 60),
+            cache_timeout: Duration::from_millis(200),
+            owed_at_most: 100_000,
+        }
+    }
+}
+
+/// How a directory asks a store for one key.
 pub(super) type Load<K, V> =
     Box<dyn Fn(K) -> PortFuture<'static, Result<Option<V>, StoreError>> + Send + Sync + 'static>;
+
+/// Loads beside use that run at once at most: as many as a store's readers keep busy.
+const LOADS_BESIDE_AT_MOST: usize = 64;
 
 /// The cache in front of one kind of registration.
 pub struct Directory<K, V> {
     entries: Cache<K, Arc<Entry<V>>>,
+    generations: Generations,
+    following: Following,
     load: Load<K, V>,
+    shared: Option<SharedTier<K, V>>,
     settings: DirectorySettings,
-    refreshes: TaskGroup,
-    /// When a load last failed because the store could not be asked, if none has succeeded since.
-    failing: Mutex<Option<Instant>>,
-    loads: AtomicU64,
-    failed_loads: AtomicU64,
-}
-
-/// Loads beside use that run at once at most: as many as a store's reader threads keep busy.
-const REFRESHES_AT_MOST: usize = 64;
-
-struct Entry<V> {
-    value: Value<V>,
-    /// When the store was asked: what it says was true then.
-    asked_at: Instant,
-    /// When it had answered.
-    answered_at: Instant,
-    refreshing: AtomicBool,
-}
-
-enum Value<V> {
-    Is(Arc<V>),
-    Not,
-    /// The store answered something that breaks the model.
-    Bad,
-}
-
-enum Age {
-    Fresh,
-    /// May be used, and is to be loaded anew beside its use.
-    Ageing,
-    Expired,
+    tiers: TierSettings,
+    /// Whether the system of record answers.
+    record: Availability,
+    tasks: TaskGroup,
+    loading_beside: Arc<Semaphore>,
+    counters: Counters,
 }
 
 impl<K, V> fmt::Debug for Directory<K, V> {
@@ -108,15 +141,30 @@ where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Send + Sync + 'static,
 {
-    pub(super) fn new(settings: DirectorySettings, refreshes: TaskGroup, load: Load<K, V>) -> Arc<Self> {
+    /// A directory in front of the system of record alone.
+    pub(super) fn new(settings: DirectorySettings, tasks: TaskGroup, load: Load<K, V>) -> Arc<Self> {
+        Self::with_tiers(settings, TierSettings::default(), tasks, load, None)
+    }
+
+    fn with_tiers(
+        settings: DirectorySettings,
+        tiers: TierSettings,
+        tasks: TaskGroup,
+        load: Load<K, V>,
+        shared: Option<SharedPort<K, V>>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             entries: Cache::new(settings.max_entries),
+            generations: Generations::new(settings.max_entries),
+            following: Following::new(),
             load,
+            shared: shared.map(|port| SharedTier::new(port, &tiers, settings.retry_after)),
             settings,
-            refreshes,
-            failing: Mutex::new(None),
-            loads: AtomicU64::new(0),
-            failed_loads: AtomicU64::new(0),
+            tiers,
+            record: Availability::new(settings.retry_after),
+            tasks,
+            loading_beside: Arc::new(Semaphore::new(LOADS_BESIDE_AT_MOST)),
+            counters: Counters::default(),
         })
     }
 
@@ -127,179 +175,194 @@ where
 
     /// What is known of `key`, within a load's timeout.
     pub async fn resolve(self: &Arc<Self>, key: &K) -> Known<V> {
-        self.resolve_until(key, self.deadline()).await
+        self.resolve_until(key, self.deadline()).await.0
     }
 
-    /// What is known of `key`. Waits for a load only where nothing usable is held and the store answers as far as
-    /// is known, and then no longer than `deadline`.
-    pub(super) async fn resolve_until(self: &Arc<Self>, key: &K, deadline: Instant) -> Known<V> {
+    /// What is known of `key`, and how far the question went. Waits for a load only where nothing usable is held and
+    /// the store answers as far as is known, and then no longer than `deadline`.
+    pub async fn resolve_until(self: &Arc<Self>, key: &K, deadline: Instant) -> (Known<V>, Tier) {
         let held = self.entries.get(key).await;
-        match held.as_ref().map(|entry| (entry, entry.age(&self.settings))) {
-            Some((entry, Age::Fresh)) => return entry.known(),
-            Some((entry, Age::Ageing)) => {
-                if !entry.refreshing.swap(true, Ordering::Relaxed) && !self.load_beside(key) {
-                    entry.refreshing.store(false, Ordering::Relaxed);
+        if let Some(entry) = &held {
+            match self.age(entry) {
+                Age::Fresh => return self.answer_held(entry),
+                Age::Ageing => {
+                    self.refresh(key, entry);
+                    return self.answer_held(entry);
                 }
-                return entry.known();
+                Age::Expired => {}
             }
-            Some((_, Age::Expired)) | None => {}
         }
-        match self.may_try() {
-            Try::Wait => {
-                let waiting_since = Instant::now();
-                match timeout_at(deadline, self.load_once(key)).await {
-                    Ok(known) => known,
-                    Err(_) => {
-                        // The load was given up with the wait; if it had most of its time, the store hangs.
-                        if waiting_since.elapsed() * 2 > self.settings.load_timeout {
-                            self.failed("no answer in time");
-                        }
-                        stale(held.as_deref())
-                    }
-                }
-            }
-            Try::Beside => {
-                self.load_beside(key);
-                stale(held.as_deref())
-            }
-            Try::Later => stale(held.as_deref()),
+        self.resolve_by_load(key, held.as_deref(), deadline).await
+    }
+
+    /// The registrations held, expired or not, in no order. Walks the cache without holding it up.
+    #[must_use]
+    pub fn known(&self) -> Vec<Arc<V>> {
+        self.entries.iter().filter_map(|(_, entry)| entry.registration().map(Arc::clone)).collect()
+    }
+
+    /// Puts copies from the disk in place, as entries that have expired: each serves only while nobody can say better.
+    pub async fn preload(&self, registrations: impl IntoIterator<Item = (K, V)>) {
+        let now = Instant::now();
+        for (key, value) in registrations {
+            let stamp = self.generations.stamp(&key);
+            let entry = Entry::new(Value::Is(Arc::new(value)), Source::Snapshot, stamp, now);
+            self.entries.entry(key).or_insert(Arc::new(entry)).await;
+        }
+    }
+
+    /// What it has counted, and what is so now.
+    #[must_use]
+    pub fn counts(&self) -> DirectoryCounts {
+        let (counters, shared) = (&self.counters, self.shared.as_ref());
+        DirectoryCounts {
+            from_memory: counters.from_memory.read(),
+            absent_from_memory: counters.absent_from_memory.read(),
+            from_shared_cache: counters.from_shared_cache.read(),
+            from_record: counters.from_record.read(),
+            served_expired: counters.served_expired.read(),
+            cannot_say: counters.cannot_say.read(),
+            loads: counters.loads.read(),
+            failed_loads: counters.failed_loads.read(),
+            thrown_away: counters.thrown_away.read(),
+            shared_cache_failures: shared.map_or(0, |shared| shared.failures.read()),
+            notices: counters.notices.read(),
+            entries: self.entries.entry_count(),
+            owed: shared.map_or(0, |shared| u64::try_from(shared.owed_keys()).unwrap_or(u64::MAX)),
+            record_failing: self.record.is_failing(),
+            shared_cache_failing: shared.is_some_and(|shared| shared.availability.is_failing()),
+            shared_cache_distrusted: shared.is_some_and(SharedTier::is_distrusted),
+            followed: self.following.is_on(),
         }
     }
 
     /// Loads begun, and how many of them failed.
     #[must_use]
     pub fn loads(&self) -> (u64, u64) {
-        (self.loads.load(Ordering::Relaxed), self.failed_loads.load(Ordering::Relaxed))
+        (self.counters.loads.read(), self.counters.failed_loads.read())
     }
 
-    /// Whether a store that failed lately may be asked: by one at a time, and nobody waits for it.
-    fn may_try(&self) -> Try {
-        let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
-        match &mut *failing {
-            None => Try::Wait,
-            Some(at) if at.elapsed() < self.settings.retry_after => Try::Later,
-            Some(at) => {
-                *at = Instant::now();
-                Try::Beside
+    /// These changed: nothing taken of them so far is used any more, loads in flight included.
+    fn notice(&self, keys: &[K]) {
+        for key in keys {
+            self.generations.notice(key);
+        }
+        if let Some(shared) = &self.shared {
+            shared.owe(keys);
+        }
+        self.counters.notices.add(u64::try_from(keys.len()).unwrap_or(u64::MAX));
+    }
+
+    fn age(&self, entry: &Entry<V>) -> Age {
+        if !self.generations.is_current(entry.stamp) {
+            return Age::Expired;
+        }
+        entry.age(&self.settings, &self.tiers, &self.following)
+    }
+
+    fn refresh(self: &Arc<Self>, key: &K, entry: &Entry<V>) {
+        if entry.refreshing.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        if matches!(self.record.may_try(), Try::Later) || !self.load_beside(key) {
+            entry.refreshing.store(false, Ordering::Relaxed);
+        }
+    }
+
+    async fn resolve_by_load(
+        self: &Arc<Self>,
+        key: &K,
+        held: Option<&Entry<V>>,
+        deadline: Instant,
+    ) -> (Known<V>, Tier) {
+        match self.record.may_try() {
+            Try::Wait => {}
+            unavailable => {
+                let answer = self.resolve_without_record(key, held, deadline).await;
+                // Last: whoever asks the shared cache about this key would wait behind it.
+                if matches!(unavailable, Try::Beside) {
+                    self.load_beside(key);
+                }
+                return answer;
             }
         }
-    }
-
-    /// Loads `key` on a task of its own, unless as many are loading as may.
-    fn load_beside(self: &Arc<Self>, key: &K) -> bool {
-        if self.refreshes.len() >= REFRESHES_AT_MOST {
-            return false;
-        }
-        let (directory, key) = (Arc::clone(self), key.clone());
-        self.refreshes.spawn(async move {
-            directory.load_once(&key).await;
-        });
-        true
-    }
-
-    /// Loads `key` unless another load of it has ended since: all who wait for one key get one load's answer.
-    async fn load_once(&self, key: &K) -> Known<V> {
         let waiting_since = Instant::now();
-        let load = async |held: Option<moka::Entry<K, Arc<Entry<V>>>>| {
-            let held = held.map(moka::Entry::into_value);
-            match held {
-                Some(entry) if entry.answered_at >= waiting_since => Op::Nop,
-                held => match self.load_anew(key.clone(), held.as_deref()).await {
-                    Some(entry) => Op::Put(Arc::new(entry)),
-                    None => {
-                        // The entry stays as it was; its next use may try again.
-                        if let Some(held) = held {
-                            held.refreshing.store(false, Ordering::Relaxed);
-                        }
-                        Op::Nop
-                    }
-                },
-            }
-        };
-        match self.entries.entry_by_ref(key).and_compute_with(load).await {
-            CompResult::Inserted(entry) | CompResult::ReplacedWith(entry) => entry.into_value().known(),
-            CompResult::Unchanged(entry) => {
-                let entry = entry.into_value();
-                match entry.age(&self.settings) {
-                    Age::Expired => stale(Some(&entry)),
-                    Age::Fresh | Age::Ageing => entry.known(),
+        match timeout_at(deadline, self.load_once(key, Ask::Tiers)).await {
+            Ok(Loaded::Entry(entry)) => {
+                if entry.source == Source::Unconfirmed {
+                    self.refresh(key, &entry);
                 }
+                self.answer_loaded(&entry)
             }
-            CompResult::Removed(_) | CompResult::StillNone(_) => Known::CannotSay,
-        }
-    }
-
-    /// Asks the store; nothing if it cannot be asked.
-    async fn load_anew(&self, key: K, held: Option<&Entry<V>>) -> Option<Entry<V>> {
-        self.loads.fetch_add(1, Ordering::Relaxed);
-        let asked_at = Instant::now();
-        let value = match timeout(self.settings.load_timeout, (self.load)(key)).await {
-            Ok(Ok(Some(value))) => Value::Is(Arc::new(value)),
-            Ok(Ok(None)) => Value::Not,
-            Ok(Err(error @ StoreError::BadRow { .. })) => {
-                self.failed_loads.fetch_add(1, Ordering::Relaxed);
-                if !held.is_some_and(|held| matches!(held.value, Value::Bad)) {
-                    tracing::warn!(%error, "a registration cannot be used");
+            Ok(Loaded::Failed) => self.stale(held, Tier::Record),
+            // What is held is known to be old, and the system of record is there.
+            Ok(Loaded::Overtaken) => self.cannot_say(),
+            Err(_) => {
+                // The load was given up with the wait; if it had most of its time, the store hangs.
+                if waiting_since.elapsed() * 2 > self.settings.load_timeout {
+                    self.record_failed("no answer in time");
                 }
-                Value::Bad
+                self.stale(held, Tier::Record)
             }
-            Ok(Err(error @ StoreError::Unavailable { .. })) => return self.failed(&error.to_string()),
-            Err(_) => return self.failed("no answer in time"),
+        }
+    }
+
+    /// What is known of a key while the system of record fails: nobody waits for that.
+    async fn resolve_without_record(
+        self: &Arc<Self>,
+        key: &K,
+        held: Option<&Entry<V>>,
+        deadline: Instant,
+    ) -> (Known<V>, Tier) {
+        if held.and_then(Entry::registration).is_some() || self.shared_worth_asking(held).is_none() {
+            return self.stale(held, Tier::Memory);
+        }
+        let deadline = deadline.min(Instant::now() + self.tiers.cache_timeout);
+        match timeout_at(deadline, self.load_once(key, Ask::SharedCache)).await {
+            Ok(Loaded::Entry(entry)) => self.answer_loaded(&entry),
+            Ok(Loaded::Failed | Loaded::Overtaken) | Err(_) => self.cannot_say(),
+        }
+    }
+
+    fn answer_held(&self, entry: &Entry<V>) -> (Known<V>, Tier) {
+        let counter = match &entry.value {
+            Value::Is(_) => &self.counters.from_memory,
+            Value::Not => &self.counters.absent_from_memory,
+            Value::Bad | Value::Unsaid => &self.counters.cannot_say,
         };
-        if self.note_failing(None).is_some() {
-            tracing::info!("registrations can be looked up again");
-        }
-        Some(Entry { value, asked_at, answered_at: Instant::now(), refreshing: AtomicBool::new(false) })
+        counter.one();
+        (entry.known(), Tier::Memory)
     }
 
-    fn failed(&self, failure: &str) -> Option<Entry<V>> {
-        self.failed_loads.fetch_add(1, Ordering::Relaxed);
-        if self.note_failing(Some(Instant::now())).is_none() {
-            tracing::warn!(failure, "registrations cannot be looked up: what is known goes on serving");
-        }
-        None
-    }
-
-    fn note_failing(&self, since: Option<Instant>) -> Option<Instant> {
-        std::mem::replace(&mut *self.failing.lock().unwrap_or_else(PoisonError::into_inner), since)
-    }
-}
-
-/// How a key of which nothing usable is held may be loaded.
-enum Try {
-    Wait,
-    Beside,
-    Later,
-}
-
-/// What an expired entry is worth while the store cannot be asked: a registration goes on serving; that a key was not
-/// registered once is no reason to refuse it for as long as the store is gone.
-fn stale<V>(held: Option<&Entry<V>>) -> Known<V> {
-    match held.map(|entry| &entry.value) {
-        Some(Value::Is(value)) => Known::Is(Arc::clone(value)),
-        Some(Value::Not | Value::Bad) | None => Known::CannotSay,
-    }
-}
-
-impl<V> Entry<V> {
-    fn age(&self, settings: &DirectorySettings) -> Age {
-        let fresh_for = match self.value {
-            Value::Is(_) => settings.fresh_for,
-            Value::Not | Value::Bad => settings.absent_fresh_for,
-        };
-        match self.asked_at.elapsed() {
-            age if age < fresh_for => Age::Fresh,
-            age if age < fresh_for * 2 => Age::Ageing,
-            _ => Age::Expired,
+    fn answer_loaded(&self, entry: &Entry<V>) -> (Known<V>, Tier) {
+        match (&entry.value, entry.source) {
+            (Value::Bad | Value::Unsaid, _) => self.cannot_say(),
+            (_, Source::SharedCache | Source::Unconfirmed) => {
+                self.counters.from_shared_cache.one();
+                (entry.known(), Tier::SharedCache)
+            }
+            (_, Source::Record | Source::Snapshot) => {
+                self.counters.from_record.one();
+                (entry.known(), Tier::Record)
+            }
         }
     }
 
-    fn known(&self) -> Known<V> {
-        match &self.value {
-            Value::Is(value) => Known::Is(Arc::clone(value)),
-            Value::Not => Known::Not,
-            Value::Bad => Known::CannotSay,
+    /// What an expired entry is worth while the store cannot be asked: a registration goes on serving; that a key was
+    /// not registered once is no reason to refuse it for as long as the store is gone.
+    fn stale(&self, held: Option<&Entry<V>>, waited_for: Tier) -> (Known<V>, Tier) {
+        match held.and_then(Entry::registration) {
+            Some(value) => {
+                self.counters.served_expired.one();
+                (Known::Is(Arc::clone(value)), waited_for)
+            }
+            None => self.cannot_say(),
         }
+    }
+
+    fn cannot_say(&self) -> (Known<V>, Tier) {
+        self.counters.cannot_say.one();
+        (Known::CannotSay, Tier::Record)
     }
 }
 

@@ -70,7 +70,7 @@ const KNOW_CONFIGURATION: [&str; 5] = ["app", "cli", "config", "lib", "main"];
 const ADAPTERS: [&str; 4] = ["dynamodb", "postgres", "redis", "sqlite"];
 
 /// Crates that only some parts know; the composition may use any.
-const CRATES: [(&str, &[&str]); 22] = [
+const CRATES: [(&str, &[&str]); 24] = [
     ("anyhow", &[]),
     ("aws_config", &["stores"]),
     ("aws_sdk_dynamodb", &["stores"]),
@@ -81,6 +81,8 @@ const CRATES: [(&str, &[&str]); 22] = [
     ("clap", &[]),
     ("crossbeam_channel", &["pipeline", "stores"]),
     ("figment", &[]),
+    ("hyper", &["ops"]),
+    ("hyper_util", &["ops"]),
     ("moka", &["pipeline", "stores"]),
     ("prometheus", &["ops"]),
     ("redis", &["stores"]),

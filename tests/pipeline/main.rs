@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests stop at what they do not expect")]
 
 mod scripted;
+mod storing;
 
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use beacond::domain::outcome::{InvalidField, Outcome, UndecidedReason};
 use beacond::domain::preference::PreferenceChange;
 use beacond::domain::sighting::{BeaconClaim, ClaimedSighting};
 use beacond::domain::time::Timestamp;
-use beacond::pipeline::{Admitted, AdmittedPreferences, Admitter, Answer, PreferencesAnswer};
+use beacond::pipeline::{Admitted, AdmittedPreferences, Admitter, Answer, PreferencesAnswer, Received};
 use futures_util::FutureExt;
 use scripted::{BEACON, NOW, SECOND, Script, World, beacon_claim, start};
 
@@ -34,7 +35,7 @@ fn strong(customer_id: &str, seconds: i64) -> ClaimedSighting<'_> {
 async fn admit(world: &World, sightings: &[ClaimedSighting<'_>]) -> Admitted {
     let claims: [BeaconClaim; 1] = [beacon_claim(BEACON)];
     let mut admitter = Admitter::new(Arc::clone(&world.pipeline));
-    admitter.sightings(&gateway(), &world.clock.read_now(), &claims, sightings).await
+    admitter.sightings(&gateway(), &world.clock.received_now(), &claims, sightings).await
 }
 
 async fn answer(world: &World, sightings: &[ClaimedSighting<'_>]) -> Answer {
@@ -79,42 +80,6 @@ async fn no_answer_that_leans_on_a_pending_identity_leaves_before_the_commit() {
         matches!(admit(&world, &[strong("alice", 30)]).await, Admitted::Final(_)),
         "durable: nothing to wait for"
     );
-}
-
-#[tokio::test]
-async fn a_failed_commit_undoes_every_decision_that_leant_on_it_and_no_other() {
-    let world = start(|_| {});
-    let held = world.writer.hold();
-    let weak = ClaimedSighting { rssi_dbm: -90, ..strong("alice", 0) };
-    let mut first = pending(admit(&world, &[weak, strong("alice", 0), strong("bob", 0)]).await);
-    // Queued behind the batch that fails, and leaning on it.
-    let mut near = pending(admit(&world, &[strong("alice", 1), strong("carol", 0)]).await);
-    held.release(Script::NotCommitted);
-    let first = first.settled().await;
-    assert_eq!(first.exceptions, [(1, UNDECIDED), (2, UNDECIDED)]);
-    assert_eq!(first.counts.of(Outcome::LowConfidence), 1);
-    assert_eq!(near.settled().await.exceptions, [(0, UNDECIDED), (1, UNDECIDED)]);
-    assert_eq!(world.stored(), []);
-    let ledger = balanced(&world);
-    assert_eq!((ledger.undecided(), ledger.decided(), ledger.identified_new), (4, 1, 0));
-    // Undone means undone: what was a duplicate is the identity now.
-    assert_eq!(answer(&world, &[strong("alice", 1)]).await.counts.of(Outcome::Identified), 1);
-    assert_eq!(answer(&world, &[strong("alice", 0)]).await.counts.of(Outcome::Duplicate), 1);
-    balanced(&world);
-}
-
-#[tokio::test]
-async fn a_commit_in_doubt_is_answered_by_what_the_store_says_of_it() {
-    for (committed, expected) in [(true, Outcome::Identified), (false, UNDECIDED)] {
-        let world = start(|_| {});
-        let held = world.writer.hold();
-        let mut first = pending(admit(&world, &[strong("alice", 0)]).await);
-        // The store cannot say at first: nobody is told anything until it can.
-        held.release(Script::InDoubt { unanswered: 2, committed });
-        assert_eq!(first.settled().await.counts.of(expected), 1);
-        assert_eq!(world.stored().len(), usize::from(committed));
-        balanced(&world);
-    }
 }
 
 #[tokio::test]
@@ -186,10 +151,12 @@ async fn an_answer_about_late_sightings_is_not_believed_after_a_long_wait_for_ro
 #[tokio::test]
 async fn preferences_of_an_unsure_clock_are_undecided() {
     let world = start(|_| {});
-    let clock = ClockReading { wall: NOW.plus_micros(-3_600 * SECOND), ..world.clock.read_now() };
+    let now = world.clock.received_now();
+    let unsure = ClockReading { wall: NOW.plus_micros(-3_600 * SECOND), ..now.clock };
+    let received = Received { clock: unsure, ..now };
     let claim = PreferenceChange::from_claim(b"alice", NOW, std::iter::empty());
     let admitter = Admitter::new(Arc::clone(&world.pipeline));
-    let AdmittedPreferences::Final(answer) = admitter.preferences(&clock, claim).await else {
+    let AdmittedPreferences::Final(answer) = admitter.preferences(&received, claim).await else {
         panic!("nothing to wait for")
     };
     assert_eq!(answer, PreferencesAnswer::Undecided(UndecidedReason::Clock));
@@ -200,7 +167,7 @@ async fn preferences_of_an_unsure_clock_are_undecided() {
 async fn what_was_stored_before_this_start_is_asked_about_however_fresh() {
     let world = start(|_| {});
     world.record.store("alice", NOW);
-    world.pipeline.unknown_before(NOW.plus_micros(60 * SECOND));
+    world.pipeline.past_known(Some(NOW));
     let answered = answer(&world, &[strong("alice", 0), strong("alice", 59), strong("alice", 60)]).await;
     assert_eq!(answered.counts.of(Outcome::Duplicate), 1);
     assert_eq!(answered.counts.of(Outcome::Identified), 2, "the redelivery, and the one a minute after");
@@ -285,65 +252,31 @@ async fn preferences_wait_for_their_commit_and_have_their_own_line() {
     let admitter = Admitter::new(Arc::clone(&world.pipeline));
     let change =
         |at: Timestamp| PreferenceChange::from_claim(b"alice", at, [(&b"k"[..], &b"v"[..])].into_iter());
-    let clock = world.clock.read_now();
+    let received = world.clock.received_now();
     let held = world.writer.hold();
-    let AdmittedPreferences::Pending(mut waiting) = admitter.preferences(&clock, change(NOW)).await else {
+    let AdmittedPreferences::Pending(mut waiting) = admitter.preferences(&received, change(NOW)).await else {
         panic!("final before the commit");
     };
     assert_eq!(balanced(&world).preferences.in_progress, 1);
     held.release(Script::Commit);
     assert_eq!(waiting.settled().await, PreferencesAnswer::Accepted);
-    let ahead = admitter.preferences(&clock, change(NOW.plus_micros(3_600 * SECOND))).await;
+    let ahead = admitter.preferences(&received, change(NOW.plus_micros(3_600 * SECOND))).await;
     let AdmittedPreferences::Final(ahead) = ahead else { panic!("a time far ahead is refused at once") };
     assert_eq!(ahead, PreferencesAnswer::Invalid(InvalidField::UpdatedAt));
     let ledger = balanced(&world).preferences;
     assert_eq!((ledger.received, ledger.accepted, ledger.invalid), (2, 1, 1));
 }
 
-/// Invariant: however commits end and sessions interleave, every reading of the ledger balances, what was answered
-/// `identified` is stored, and no two stored identities of a customer are within a minute.
 #[tokio::test]
-async fn many_sessions_over_a_store_that_fails_at_random_keep_the_promises() {
-    let world = start(|settings| settings.batch.rows = 16);
-    world.writer.fail_every(7);
-    let sessions = (0..8u32).map(|session| {
-        let world = &world;
-        async move {
-            let mut identified = Vec::new();
-            let mut state = u64::from(session) + 1;
-            for _ in 0..150 {
-                let mut draw = |bound: u64| {
-                    state =
-                        state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                    (state >> 33) % bound
-                };
-                let drawn: Vec<(String, i64)> = (0..4)
-                    .map(|_| (format!("c{}", draw(400)), i64::try_from(draw(240)).unwrap() - 240))
-                    .collect();
-                let frame: Vec<_> = drawn.iter().map(|(id, at)| strong(id, *at)).collect();
-                let answer = answer(world, &frame).await;
-                balanced(world);
-                if answer.counts.of(Outcome::Identified) == 4 {
-                    identified.extend(drawn);
-                }
-                tokio::task::yield_now().await;
-            }
-            identified
-        }
-    });
-    let identified = futures_util::future::join_all(sessions).await.concat();
-    let stored = world.stored();
-    for (id, at) in identified {
-        assert!(stored.contains(&(id, NOW.plus_micros(at * SECOND))));
-    }
-    for (index, (id, at)) in stored.iter().enumerate() {
-        for (other, other_at) in &stored[index + 1..] {
-            assert!(id != other || at.micros_since(*other_at).abs() >= 60 * SECOND);
-        }
-    }
-    let ledger = balanced(&world);
-    assert_eq!(ledger.received, 8 * 150 * 4);
-    assert_eq!(ledger.in_progress, 0);
-    assert!(ledger.undecided() > 0, "some commits failed");
-    assert_eq!(ledger.system_of_record.stored, stored.len() as u64);
+async fn until_the_past_is_known_every_sighting_is_asked_about() {
+    let world = start(|_| {});
+    world.pipeline.past_unknown();
+    world.record.store("alice", NOW);
+    let answered = answer(&world, &[strong("alice", 1), strong("bob", 0)]).await;
+    assert_eq!((answered.counts.of(Outcome::Duplicate), answered.counts.of(Outcome::Identified)), (1, 1));
+    world.record.break_down();
+    assert_eq!(answer(&world, &[strong("carol", 0)]).await.exceptions, [(0, UNDECIDED)]);
+    world.pipeline.past_known(Some(NOW.plus_micros(-SECOND)));
+    assert_eq!(answer(&world, &[strong("carol", 59)]).await.counts.of(Outcome::Identified), 1);
+    balanced(&world);
 }

@@ -1,19 +1,26 @@
 //! A world of scripted ports: a clock that stands still, a record that can break down, a writer that can be held.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use beacond::domain::beacon::{Beacon, BeaconId, BeaconStatus};
 use beacond::domain::clock::{ClockReading, TimeLimits};
-use beacond::domain::confidence::ConfidenceSettings;
+use beacond::domain::confidence::{Confidence, ConfidenceSettings};
 use beacond::domain::customer::CustomerId;
 use beacond::domain::gateway::{Gateway, GatewayId};
+use beacond::domain::identity::CustomerIdentity;
 use beacond::domain::sighting::BeaconClaim;
 use beacond::domain::time::Timestamp;
-use beacond::pipeline::{BatchLimits, DirectorySettings, Pipeline, PipelineSettings, WriterThread};
+use beacond::latency::Latencies;
+use beacond::pipeline::{
+    BatchLimits, DirectorySettings, Pipeline, PipelinePorts, PipelineSettings, Received, TierSettings,
+    WriterThreads,
+};
 use beacond::ports::{
-    BatchWriter, Block, Clock, PortFuture, StoreError, StoredIdentity, SystemOfRecord, WriteError,
+    BatchWriter, Block, Clock, DeadLetter, DeadLetters, Delivery, LatestIdentities, PortFuture, StoreError,
+    SystemOfRecord, WriteError,
 };
 use beacond::tasks::TaskGroup;
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -34,39 +41,79 @@ pub(super) struct World {
     pub(super) clock: StandingClock,
     pub(super) record: Arc<ScriptedRecord>,
     pub(super) writer: Arc<WriterScript>,
-    _thread: WriterThread,
+    pub(super) events: Arc<WriterScript>,
+    pub(super) latest: Arc<ScriptedLatest>,
+    pub(super) dead_letters: Arc<ScriptedDeadLetters>,
+    pub(super) threads: WriterThreads,
 }
 
 impl World {
-    /// What is stored, in the order written.
+    /// What is in the system of record, in the order written.
     pub(super) fn stored(&self) -> Vec<(String, Timestamp)> {
-        let rows = self.record.rows.lock().unwrap();
-        rows.iter().map(|row| (row.customer_id.as_str().to_owned(), row.detected_at)).collect()
+        named(&self.record.rows.lock().unwrap())
+    }
+
+    /// What is in the store of events, in the order written.
+    pub(super) fn events_stored(&self) -> Vec<(String, Timestamp)> {
+        named(&self.events.rows.lock().unwrap())
     }
 }
 
-/// Starts a pipeline; `adjust` changes its settings before.
+fn named(rows: &[CustomerIdentity]) -> Vec<(String, Timestamp)> {
+    rows.iter().map(|row| (row.customer_id.as_str().to_owned(), row.detected_at)).collect()
+}
+
+/// Starts a pipeline without events; `adjust` changes its settings before.
 pub(super) fn start(adjust: impl FnOnce(&mut PipelineSettings)) -> World {
+    start_over(Arc::default(), false, adjust)
+}
+
+/// Starts a pipeline that stores events too.
+pub(super) fn start_with_events(adjust: impl FnOnce(&mut PipelineSettings)) -> World {
+    start_over(Arc::default(), true, adjust)
+}
+
+/// Starts a pipeline on a record that may have rows.
+pub(super) fn start_over(
+    record: Arc<ScriptedRecord>,
+    with_events: bool,
+    adjust: impl FnOnce(&mut PipelineSettings),
+) -> World {
+    let batch = BatchLimits { rows: 1_000, bytes: 1 << 20, age: Duration::ZERO };
     let mut settings = PipelineSettings {
         time: TimeLimits::default(),
         confidence: ConfidenceSettings::default(),
         horizon_us: 900 * SECOND,
         window_entries: 100_000,
         queue_rows: 4_096,
-        batch: BatchLimits { rows: 1_000, bytes: 1 << 20, age: Duration::ZERO },
+        batch,
+        events_batch: batch,
         question_timeout: Duration::from_secs(2),
         directory: DirectorySettings::default(),
+        tiers: TierSettings::default(),
     };
     adjust(&mut settings);
-    let record = Arc::new(ScriptedRecord::default());
-    let writer = Arc::new(WriterScript::default());
-    let scripted = ScriptedWriter { record: Arc::clone(&record), script: Arc::clone(&writer), doubt: None };
+    let writer = Arc::new(WriterScript { rows: Arc::clone(&record.rows), ..WriterScript::default() });
+    let events = Arc::new(WriterScript::default());
+    let (latest, dead_letters) =
+        (Arc::new(ScriptedLatest::default()), Arc::new(ScriptedDeadLetters::default()));
     let clock = StandingClock;
-    let refreshes = TaskGroup::new("refreshes");
-    let asked: Arc<dyn SystemOfRecord> = Arc::<ScriptedRecord>::clone(&record);
-    let (pipeline, thread) =
-        Pipeline::start(&settings, asked, Box::new(scripted), Arc::new(clock), [1; 16], refreshes).unwrap();
-    World { pipeline, clock, record, writer, _thread: thread }
+    let scripted = |script: &Arc<WriterScript>| -> Box<dyn BatchWriter> {
+        Box::new(ScriptedWriter { script: Arc::clone(script) })
+    };
+    let ports = PipelinePorts {
+        record: Arc::<ScriptedRecord>::clone(&record),
+        beacon_cache: None,
+        record_writer: ("record", scripted(&writer)),
+        events_writer: with_events.then(|| ("events", scripted(&events))),
+        latest: Some(Arc::<ScriptedLatest>::clone(&latest)),
+        dead_letters: Arc::<ScriptedDeadLetters>::clone(&dead_letters),
+        clock: Arc::new(clock),
+        latencies: Arc::new(Latencies::new()),
+        refreshes: TaskGroup::new("refreshes"),
+    };
+    let (pipeline, threads) = Pipeline::start(&settings, ports, [1; 16]).unwrap();
+    World { pipeline, clock, record, writer, events, latest, dead_letters, threads }
 }
 
 pub(super) fn beacon_claim(id: BeaconId) -> BeaconClaim {
@@ -78,21 +125,21 @@ pub(super) fn beacon_claim(id: BeaconId) -> BeaconClaim {
 pub(super) struct StandingClock;
 
 impl StandingClock {
-    pub(super) fn read_now(self) -> ClockReading {
-        ClockReading::agreed(NOW)
+    pub(super) fn received_now(self) -> Received {
+        Received::now(&self)
     }
 }
 
 impl Clock for StandingClock {
     fn read(&self) -> ClockReading {
-        self.read_now()
+        ClockReading::agreed(NOW)
     }
 }
 
 /// A system of record in memory.
 #[derive(Debug, Default)]
 pub(super) struct ScriptedRecord {
-    rows: Mutex<Vec<StoredIdentity>>,
+    rows: Arc<Mutex<Vec<CustomerIdentity>>>,
     questions: AtomicU64,
     state: Mutex<RecordState>,
     held: Mutex<Option<oneshot::Receiver<()>>>,
@@ -119,7 +166,13 @@ impl ScriptedRecord {
     /// Stores an identity at [`BEACON`] behind the pipeline's back.
     pub(super) fn store(&self, customer_id: &str, detected_at: Timestamp) {
         let customer_id = CustomerId::from_bytes(customer_id.as_bytes()).unwrap();
-        self.rows.lock().unwrap().push(StoredIdentity { customer_id, detected_at, beacon_id: BEACON });
+        self.rows.lock().unwrap().push(CustomerIdentity {
+            customer_id,
+            beacon_id: BEACON,
+            location: None,
+            confidence: Confidence::from_stored(0.9).unwrap(),
+            detected_at,
+        });
     }
 
     pub(super) fn questions(&self) -> u64 {
@@ -164,7 +217,7 @@ impl SystemOfRecord for ScriptedRecord {
     fn identities_near(
         &self,
         asked: Vec<(CustomerId, Timestamp)>,
-    ) -> PortFuture<'_, Result<Vec<StoredIdentity>, StoreError>> {
+    ) -> PortFuture<'_, Result<Vec<CustomerIdentity>, StoreError>> {
         Box::pin(async move {
             self.questions.fetch_add(1, Ordering::Relaxed);
             let state = *self.state.lock().unwrap();
@@ -178,7 +231,7 @@ impl SystemOfRecord for ScriptedRecord {
                 held.await.unwrap();
             }
             let rows = self.rows.lock().unwrap();
-            let near = |row: &&StoredIdentity| {
+            let near = |row: &&CustomerIdentity| {
                 asked.iter().any(|(id, at)| {
                     *id == row.customer_id && at.micros_since(row.detected_at).abs() < 60 * SECOND
                 })
@@ -196,26 +249,27 @@ impl SystemOfRecord for ScriptedRecord {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Script {
     Commit,
-    NotCommitted,
-    /// In doubt; the store does not answer so many questions, then says this.
-    InDoubt {
-        unanswered: u32,
-        committed: bool,
-    },
+    Unavailable,
+    /// Written, and nobody is told.
+    UnavailableAfterWriting,
+    Misconfigured,
 }
 
-/// What the writer is told to do.
+/// What a writer is told to do, and what it has written.
 #[derive(Debug, Default)]
 pub(super) struct WriterScript {
+    rows: Arc<Mutex<Vec<CustomerIdentity>>>,
     held: Mutex<Option<Receiver<Script>>>,
     fail_every: AtomicU64,
-    writes: AtomicU64,
+    refused: Mutex<HashSet<String>>,
+    attempts: Mutex<Vec<(usize, Delivery)>>,
 }
 
-/// Holds the writer's next write until released.
+/// Holds a writer's next write until released.
 pub(super) struct Held(Sender<Script>);
 
 impl Held {
+    /// Lets the write end so; the next one ends by itself.
     pub(super) fn release(self, script: Script) {
         self.0.send(script).unwrap();
     }
@@ -229,75 +283,129 @@ impl WriterScript {
         Held(sender)
     }
 
-    /// Lets every so many-th write fail from now on, in turn before, after and in doubt of its commit.
+    /// Lets every so many-th write fail from now on, in turn before and after its commit; 1 is every one.
     pub(super) fn fail_every(&self, writes: u64) {
         self.fail_every.store(writes, Ordering::Relaxed);
     }
 
-    fn next(&self) -> Script {
+    /// Refuses rows of this customer.
+    pub(super) fn refuse(&self, customer_id: &str) {
+        self.refused.lock().unwrap().insert(customer_id.to_owned());
+    }
+
+    /// Rows and delivery of every attempt so far.
+    pub(super) fn attempts(&self) -> Vec<(usize, Delivery)> {
+        self.attempts.lock().unwrap().clone()
+    }
+
+    fn next(&self, attempt: u64) -> Script {
         let held = self.held.lock().unwrap().take();
         if let Some(held) = held {
             return held.recv().unwrap();
         }
-        let write = self.writes.fetch_add(1, Ordering::Relaxed) + 1;
         match self.fail_every.load(Ordering::Relaxed) {
             0 => Script::Commit,
-            every if !write.is_multiple_of(every) => Script::Commit,
-            every => match write / every % 3 {
-                0 => Script::NotCommitted,
-                1 => Script::InDoubt { unanswered: 0, committed: true },
-                _ => Script::InDoubt { unanswered: 1, committed: false },
-            },
+            every if !attempt.is_multiple_of(every) => Script::Commit,
+            every if (attempt / every).is_multiple_of(2) => Script::Unavailable,
+            _ => Script::UnavailableAfterWriting,
+        }
+    }
+
+    fn commit(&self, identities: &[&CustomerIdentity]) {
+        let mut rows = self.rows.lock().unwrap();
+        for identity in identities {
+            let is_it = |row: &CustomerIdentity| {
+                row.customer_id == identity.customer_id && row.detected_at == identity.detected_at
+            };
+            if !rows.iter().any(is_it) {
+                rows.push((*identity).clone());
+            }
         }
     }
 }
 
-/// Writes into the scripted record, as its script says.
+/// Writes as its script says; a row that is there stays one.
 #[derive(Debug)]
 struct ScriptedWriter {
-    record: Arc<ScriptedRecord>,
     script: Arc<WriterScript>,
-    doubt: Option<(u32, bool)>,
 }
 
 impl BatchWriter for ScriptedWriter {
-    fn write(&mut self, batch: &[Block]) -> Result<(), WriteError> {
-        match self.script.next() {
-            Script::Commit => {
-                self.commit(batch);
-                Ok(())
-            }
-            Script::NotCommitted => Err(WriteError::NotCommitted(down())),
-            Script::InDoubt { unanswered, committed } => {
-                if committed {
-                    self.commit(batch);
-                }
-                self.doubt = Some((unanswered, committed));
-                Err(WriteError::InDoubt(down()))
-            }
+    fn write(&mut self, batch: &[Arc<Block>], delivery: Delivery) -> Result<(), WriteError> {
+        let rows = batch.iter().map(|block| block.rows()).sum();
+        let attempt = {
+            let mut attempts = self.script.attempts.lock().unwrap();
+            attempts.push((rows, delivery));
+            attempts.len() as u64
+        };
+        let script = self.script.next(attempt);
+        let identities: Vec<_> = batch.iter().flat_map(|block| &block.identities).collect();
+        match script {
+            Script::Unavailable => return Err(WriteError::Unavailable("down".into())),
+            Script::Misconfigured => return Err(WriteError::Misconfigured("no such table".into())),
+            Script::Commit | Script::UnavailableAfterWriting => {}
         }
-    }
-
-    fn was_committed(&mut self, _: &[Block]) -> Result<bool, StoreError> {
-        let (unanswered, committed) = self.doubt.unwrap();
-        if unanswered > 0 {
-            self.doubt = Some((unanswered - 1, committed));
-            return Err(down());
+        let refused = self.script.refused.lock().unwrap();
+        if identities.iter().any(|identity| refused.contains(identity.customer_id.as_str())) {
+            return Err(WriteError::Rejected("a row is refused".into()));
         }
-        Ok(committed)
+        self.script.commit(&identities);
+        match script {
+            Script::UnavailableAfterWriting => Err(WriteError::Unavailable("cut off".into())),
+            _ => Ok(()),
+        }
     }
 }
 
-impl ScriptedWriter {
-    fn commit(&self, batch: &[Block]) {
-        let mut rows = self.record.rows.lock().unwrap();
-        for identity in batch.iter().flat_map(|block| &block.identities) {
-            rows.push(StoredIdentity {
-                customer_id: identity.customer_id.clone(),
-                detected_at: identity.detected_at,
-                beacon_id: identity.beacon_id,
-            });
+/// Hears of what is stored.
+#[derive(Debug, Default)]
+pub(super) struct ScriptedLatest {
+    heard: Mutex<Vec<String>>,
+}
+
+impl ScriptedLatest {
+    pub(super) fn heard(&self) -> Vec<String> {
+        self.heard.lock().unwrap().clone()
+    }
+}
+
+impl LatestIdentities for ScriptedLatest {
+    fn stored(&self, blocks: &[Arc<Block>]) {
+        let customers = blocks.iter().flat_map(|block| &block.identities).map(|row| row.customer_id.as_str());
+        self.heard.lock().unwrap().extend(customers.map(str::to_owned));
+    }
+}
+
+/// Keeps dead letters, unless it is full.
+#[derive(Debug, Default)]
+pub(super) struct ScriptedDeadLetters {
+    letters: Mutex<Vec<DeadLetter>>,
+    full: AtomicBool,
+}
+
+impl ScriptedDeadLetters {
+    pub(super) fn set_full(&self, full: bool) {
+        self.full.store(full, Ordering::Relaxed);
+    }
+
+    /// Store and customer of every letter.
+    pub(super) fn letters(&self) -> Vec<(&'static str, String)> {
+        let letters = self.letters.lock().unwrap();
+        letters
+            .iter()
+            .map(|letter| (letter.store, letter.block.identities[0].customer_id.as_str().to_owned()))
+            .collect()
+    }
+}
+
+impl DeadLetters for ScriptedDeadLetters {
+    fn keep(&self, letter: &DeadLetter) -> Result<(), StoreError> {
+        if self.full.load(Ordering::Relaxed) {
+            return Err(down());
         }
+        assert_eq!(letter.block.rows(), 1);
+        self.letters.lock().unwrap().push(letter.clone());
+        Ok(())
     }
 }
 

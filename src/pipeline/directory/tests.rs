@@ -1,6 +1,8 @@
 //! The directory against a scripted store, on a clock that stands still.
 
 use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
 
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::Semaphore;
@@ -46,7 +48,7 @@ async fn seconds(seconds: u64) {
 }
 
 async fn refreshes_end(directory: &Directory<u32, u32>) {
-    while !directory.refreshes.is_empty() {
+    while !directory.tasks.is_empty() {
         tokio::task::yield_now().await;
     }
 }
@@ -89,7 +91,7 @@ async fn an_ageing_entry_is_loaded_once_however_often_it_is_asked_for_meanwhile(
         // Lets the load beside begin, and hang in the store.
         tokio::task::yield_now().await;
     }
-    assert_eq!(directory.refreshes.len(), 1);
+    assert_eq!(directory.tasks.len(), 1);
     store.gate.add_permits(1);
     refreshes_end(&directory).await;
     assert_eq!(store.loads.load(Ordering::Relaxed), 2);
@@ -161,7 +163,7 @@ async fn a_frames_keys_share_one_deadline() {
     let before = Instant::now();
     let deadline = directory.deadline();
     for key in 0..255 {
-        assert!(matches!(directory.resolve_until(&key, deadline).await, Known::CannotSay));
+        assert!(matches!(directory.resolve_until(&key, deadline).await.0, Known::CannotSay));
     }
     assert_eq!(before.elapsed(), Duration::from_secs(2));
 }

@@ -1,0 +1,264 @@
+//! What becomes of accepted identities when a store is slow, gone, in doubt, or refuses a row.
+
+use std::sync::Arc;
+
+use beacond::domain::outcome::{Outcome, UndecidedReason};
+use beacond::pipeline::{Admitted, AdmittedPreferences, Admitter, Ledger, PreferencesAnswer, Trouble};
+use beacond::ports::Delivery;
+use futures_util::FutureExt;
+
+use crate::scripted::{NOW, SECOND, Script, World, start, start_over, start_with_events};
+use crate::{admit, answer, balanced, pending, strong};
+
+const UNDECIDED: Outcome = Outcome::Undecided(UndecidedReason::Store);
+
+#[tokio::test]
+async fn a_write_that_fails_is_done_again_and_answered_when_it_is_done() {
+    for script in [Script::Unavailable, Script::UnavailableAfterWriting, Script::Misconfigured] {
+        let world = start(|_| {});
+        let held = world.writer.hold();
+        let mut first = pending(admit(&world, &[strong("alice", 0), strong("bob", 0)]).await);
+        let mut near = pending(admit(&world, &[strong("alice", 1)]).await);
+        held.release(script);
+        assert_eq!(first.settled().await.counts.of(Outcome::Identified), 2);
+        assert_eq!(near.settled().await.counts.of(Outcome::Duplicate), 1);
+        assert_eq!(world.stored(), [("alice".to_owned(), NOW), ("bob".to_owned(), NOW)]);
+        assert_eq!(world.writer.attempts(), [(2, Delivery::First), (2, Delivery::Again)]);
+        let health = world.threads.record();
+        assert_eq!((health.failed_attempts(), health.trouble().is_none()), (1, true));
+        assert_eq!(balanced(&world).identified_new, 2);
+    }
+}
+
+#[tokio::test]
+async fn while_a_store_fails_decisions_go_on_and_its_trouble_is_shown() {
+    let world = start(|_| {});
+    world.writer.fail_every(1);
+    let held = world.writer.hold();
+    let mut first = pending(admit(&world, &[strong("alice", 0)]).await);
+    held.release(Script::Misconfigured);
+    let weak = beacond::domain::sighting::ClaimedSighting { rssi_dbm: -90, ..strong("bob", 0) };
+    assert_eq!(answer(&world, &[weak]).await.counts.of(Outcome::LowConfidence), 1);
+    let mut near = pending(admit(&world, &[strong("alice", 1)]).await);
+    assert!(near.settled().now_or_never().is_none(), "it leans on what is not stored");
+    world.writer.fail_every(0);
+    assert_eq!(first.settled().await.counts.of(Outcome::Identified), 1);
+    balanced(&world);
+}
+
+#[tokio::test]
+async fn stopping_while_a_store_fails_undoes_what_it_does_not_have_and_says_so() {
+    let world = start(|_| {});
+    world.writer.fail_every(1);
+    let weak = beacond::domain::sighting::ClaimedSighting { rssi_dbm: -90, ..strong("alice", 0) };
+    let mut first = pending(admit(&world, &[weak, strong("alice", 0)]).await);
+    let mut near = pending(admit(&world, &[strong("alice", 1), strong("carol", 0)]).await);
+    let World { pipeline, threads, .. } = world;
+    pipeline.close();
+    threads.join();
+    let first = first.settled().await;
+    assert_eq!(first.exceptions, [(1, UNDECIDED)]);
+    assert_eq!(first.counts.of(Outcome::LowConfidence), 1);
+    assert_eq!(near.settled().await.exceptions, [(0, UNDECIDED), (1, UNDECIDED)]);
+    let ledger = pipeline.ledger();
+    assert_eq!(ledger.imbalance(), None);
+    assert_eq!((ledger.undecided(), ledger.decided(), ledger.in_progress), (3, 1, 0));
+}
+
+#[tokio::test]
+async fn one_row_refused_of_many_costs_itself_only() {
+    let world = start(|_| {});
+    let bad = ["c300", "c301", "c777"];
+    for customer in bad {
+        world.writer.refuse(customer);
+    }
+    let held = world.writer.hold();
+    let ids: Vec<String> = (0..1_000).map(|number| format!("c{number}")).collect();
+    let mut waiting = Vec::new();
+    for frame in ids.chunks(50) {
+        let frame: Vec<_> = frame.iter().map(|id| strong(id, 0)).collect();
+        waiting.push(pending(admit(&world, &frame).await));
+    }
+    held.release(Script::Commit);
+    let mut dead_lettered = Vec::new();
+    for mut frame in waiting {
+        let answer = frame.settled().await;
+        assert_eq!(answer.counts.of(Outcome::Identified), 50);
+        dead_lettered.push(answer.dead_lettered);
+    }
+    assert_eq!(dead_lettered.iter().sum::<u32>(), 3);
+    assert_eq!((dead_lettered[6], dead_lettered[15]), (2, 1));
+    assert_eq!(world.dead_letters.letters(), bad.map(|customer| ("record", customer.to_owned())));
+    assert_eq!(world.stored().len(), 997);
+    let ledger = balanced(&world).system_of_record;
+    assert_eq!((ledger.new, ledger.stored, ledger.dead_lettered), (1_000, 997, 3));
+    // Each costs about 2 log2(1000) attempts.
+    assert!(world.writer.attempts().len() <= 3 * 22, "{}", world.writer.attempts().len());
+    assert_eq!(world.threads.record().dead_rows(), 3);
+}
+
+#[tokio::test]
+async fn a_refused_row_that_cannot_be_kept_is_waited_for() {
+    let world = start(|_| {});
+    world.writer.refuse("bad");
+    world.dead_letters.set_full(true);
+    let mut frame = pending(admit(&world, &[strong("bad", 0), strong("good", 0)]).await);
+    let health = Arc::clone(world.threads.record());
+    while !health.trouble().is_some_and(|(trouble, ..)| trouble == Trouble::DeadLetters) {
+        tokio::task::yield_now().await;
+    }
+    assert!(frame.settled().now_or_never().is_none());
+    world.dead_letters.set_full(false);
+    assert_eq!(frame.settled().await.dead_lettered, 1);
+    assert_eq!(world.stored(), [("good".to_owned(), NOW)]);
+    balanced(&world);
+}
+
+#[tokio::test]
+async fn an_answer_waits_for_the_events_and_so_does_what_leans_on_it() {
+    let world = start_with_events(|_| {});
+    let held = world.events.hold();
+    let mut first = pending(admit(&world, &[strong("alice", 0)]).await);
+    while balanced(&world).system_of_record.stored == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(world.latest.heard(), ["alice"], "the cache hears of it at once");
+    let mut again = pending(admit(&world, &[strong("alice", 0)]).await);
+    let mut near = pending(admit(&world, &[strong("alice", 1)]).await);
+    assert!(first.settled().now_or_never().is_none(), "its event is not stored");
+    let waiting = balanced(&world).events.unwrap();
+    assert_eq!((waiting.new, waiting.waiting, waiting.stored), (1, 1, 0));
+    held.release(Script::UnavailableAfterWriting);
+    assert_eq!(first.settled().await.counts.of(Outcome::Identified), 1);
+    assert_eq!(again.settled().await.counts.of(Outcome::Identified), 1);
+    assert_eq!(near.settled().await.counts.of(Outcome::Duplicate), 1);
+    assert_eq!(world.events_stored(), [("alice".to_owned(), NOW)]);
+    let stored = balanced(&world).events.unwrap();
+    assert_eq!((stored.new, stored.waiting, stored.stored), (1, 0, 1));
+    assert!(matches!(admit(&world, &[strong("alice", 2)]).await, Admitted::Final(_)));
+}
+
+#[tokio::test]
+async fn a_dead_store_of_events_does_not_stop_the_system_of_record() {
+    let world = start_with_events(|_| {});
+    world.events.fail_every(1);
+    let mut waiting = Vec::new();
+    for number in 0..50 {
+        let id = format!("c{number}");
+        waiting.push(pending(admit(&world, &[strong(&id, 0)]).await));
+    }
+    while balanced(&world).system_of_record.stored < 50 {
+        tokio::task::yield_now().await;
+    }
+    world.events.fail_every(0);
+    for mut frame in waiting {
+        assert_eq!(frame.settled().await.counts.of(Outcome::Identified), 1);
+    }
+    assert_eq!(world.events_stored().len(), 50);
+    balanced(&world);
+}
+
+#[tokio::test]
+async fn preferences_do_not_wait_for_the_events() {
+    let world = start_with_events(|_| {});
+    world.events.fail_every(1);
+    let mut identity = pending(admit(&world, &[strong("alice", 0)]).await);
+    let admitter = Admitter::new(Arc::clone(&world.pipeline));
+    let change = beacond::domain::preference::PreferenceChange::from_claim(b"alice", NOW, std::iter::empty());
+    let AdmittedPreferences::Pending(mut preferences) =
+        admitter.preferences(&world.clock.received_now(), change).await
+    else {
+        panic!("final before the commit");
+    };
+    assert_eq!(preferences.settled().await, PreferencesAnswer::Accepted);
+    assert!(identity.settled().now_or_never().is_none());
+    balanced(&world);
+}
+
+#[tokio::test]
+async fn what_was_stored_before_a_start_is_given_to_the_events_again() {
+    let world = start_with_events(|_| {});
+    let mut first = pending(admit(&world, &[strong("alice", 0)]).await);
+    assert_eq!(first.settled().await.counts.of(Outcome::Identified), 1);
+    let stopped = start_over(Arc::clone(&world.record), true, |_| {});
+    stopped.pipeline.past_known(Some(NOW));
+    assert_eq!(stopped.events_stored(), []);
+    let held = stopped.events.hold();
+    let mut again = pending(admit(&stopped, &[strong("alice", 0), strong("alice", 59)]).await);
+    assert!(again.settled().now_or_never().is_none(), "whether its event is stored is not known");
+    held.release(Script::Unavailable);
+    let again = again.settled().await;
+    assert_eq!((again.counts.of(Outcome::Identified), again.counts.of(Outcome::Duplicate)), (1, 1));
+    assert_eq!(stopped.events_stored(), world.events_stored());
+    let Ledger { identified_new, identified_redelivered, events, .. } = balanced(&stopped);
+    assert_eq!((identified_new, identified_redelivered, events.unwrap().new), (0, 1, 0));
+    assert_eq!(stopped.stored().len(), 1);
+}
+
+#[tokio::test]
+async fn stopping_while_the_events_fail_claims_nothing_of_them() {
+    let world = start_with_events(|_| {});
+    world.events.fail_every(1);
+    let mut first = pending(admit(&world, &[strong("alice", 0)]).await);
+    while balanced(&world).system_of_record.stored == 0 {
+        tokio::task::yield_now().await;
+    }
+    let World { pipeline, threads, .. } = world;
+    pipeline.close();
+    threads.join();
+    assert_eq!(first.settled().await.exceptions, [(0, UNDECIDED)]);
+    let ledger = pipeline.ledger();
+    assert_eq!(ledger.imbalance(), None);
+    assert_eq!((ledger.in_progress, ledger.undecided(), ledger.events.unwrap().waiting), (0, 1, 1));
+}
+
+/// Invariant: however writes end and sessions interleave, every reading of the ledger balances, what was answered
+/// `identified` is stored in both stores, and no two stored identities of a customer are within a minute.
+#[tokio::test]
+async fn many_sessions_over_stores_that_fail_at_random_keep_the_promises() {
+    let world = start_with_events(|settings| settings.batch.rows = 16);
+    world.writer.fail_every(7);
+    world.events.fail_every(5);
+    let sessions = (0..8u32).map(|session| {
+        let world = &world;
+        async move {
+            let mut identified = Vec::new();
+            let mut state = u64::from(session) + 1;
+            for _ in 0..60 {
+                let mut draw = |bound: u64| {
+                    state =
+                        state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    (state >> 33) % bound
+                };
+                let drawn: Vec<(String, i64)> = (0..4)
+                    .map(|_| (format!("c{}", draw(400)), i64::try_from(draw(240)).unwrap() - 240))
+                    .collect();
+                let frame: Vec<_> = drawn.iter().map(|(id, at)| strong(id, *at)).collect();
+                let answer = answer(world, &frame).await;
+                balanced(world);
+                if answer.counts.of(Outcome::Identified) == 4 {
+                    identified.extend(drawn);
+                }
+            }
+            identified
+        }
+    });
+    let identified = futures_util::future::join_all(sessions).await.concat();
+    let (stored, events) = (world.stored(), world.events_stored());
+    for (id, at) in identified {
+        let sent = (id, NOW.plus_micros(at * SECOND));
+        assert!(stored.contains(&sent) && events.contains(&sent));
+    }
+    for (index, (id, at)) in stored.iter().enumerate() {
+        for (other, other_at) in &stored[index + 1..] {
+            assert!(id != other || at.micros_since(*other_at).abs() >= 60 * SECOND);
+        }
+    }
+    let ledger = balanced(&world);
+    assert_eq!((ledger.received, ledger.undecided(), ledger.in_progress), (8 * 60 * 4, 0, 0));
+    assert_eq!(ledger.system_of_record.stored, stored.len() as u64);
+    assert_eq!(ledger.events.unwrap().stored, stored.len() as u64);
+    assert!(
+        world.threads.record().failed_attempts() > 0 && !world.dead_letters.letters().iter().any(|_| true)
+    );
+}
