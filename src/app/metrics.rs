@@ -367,8 +367,8 @@ mod tests {
             writers: vec![writer.clone(), WriterReport { trouble: Some(trouble), ..writer }],
             queued_rows: 2,
             window: WindowReport { entries: 1, bytes: 64 },
-            beacons: DirectoryReport { loads: 3, failed_loads: 1 },
-            gateways: DirectoryReport::default(),
+            beacons: DirectoryReport { loads: 3, failed_loads: 1, ..DirectoryReport::default() },
+            ..Report::default()
         }
     }
 
