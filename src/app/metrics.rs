@@ -2,7 +2,7 @@
 
 mod engines;
 #[cfg(test)]
-pub(super) mod tests;
+mod tests;
 
 use beacon_protocol::RefusalCode;
 
@@ -49,6 +49,11 @@ pub(super) fn samples(report: &Report) -> Vec<Sample> {
             "beacond_window_bytes",
             "Memory the duplicate window has allocated.",
             report.window.bytes as u64,
+        ),
+        gauge(
+            "beacond_past_unknown",
+            "1 until it is known what was stored before this start: every sighting is asked about.",
+            u64::from(report.past_unknown),
         ),
         gauge("beacond_uptime_seconds", "Time since the start.", report.uptime_s),
     ]);

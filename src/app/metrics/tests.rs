@@ -9,12 +9,11 @@ use crate::app::report::{
 };
 
 /// Of a daemon on the full stack, whose store of events is in trouble.
-pub(in crate::app) fn report() -> Report {
+fn report() -> Report {
     let store = StoreLedger { new: 3, stored: 1, waiting: 2, ..StoreLedger::default() };
     let writer = WriterReport { store: "sqlite".into(), batches: 1, rows: 1, ..WriterReport::default() };
     let trouble = TroubleReport { kind: "misconfigured".into(), reason: "a right".into(), seconds: 7 };
     Report {
-        version: "1".into(),
         uptime_s: 9,
         ledger: Ledger {
             received: 5,
@@ -23,7 +22,6 @@ pub(in crate::app) fn report() -> Report {
             events: Some(store),
             ..Ledger::default()
         },
-        imbalance: None,
         listeners: ListenCounts {
             refusals: [("busy".to_owned(), 4)].into(),
             udp_sessions_open: 2,
@@ -39,7 +37,6 @@ pub(in crate::app) fn report() -> Report {
             absent_from_memory: 2,
             ..DirectoryReport::default()
         },
-        gateways: DirectoryReport::default(),
         postgres: Some(PostgresReport { near_rows: 0, merges: 1, foreign_keys: Some("row".into()) }),
         redis: Some(RedisReport {
             up: true,
@@ -63,6 +60,7 @@ pub(in crate::app) fn report() -> Report {
             stored_items: 100,
         }),
         dead_letters: DeadLettersReport { letters: 1, damaged: 0, bytes: 200, max_bytes: 1_000 },
+        ..Report::default()
     }
 }
 
