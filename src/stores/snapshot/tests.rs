@@ -18,7 +18,7 @@ fn beacon(number: u32) -> Beacon {
         store_id: format!("store-{:05}", number / 10).parse().unwrap(),
         major: 65_535,
         minor: 1,
-        location: (number % 4 > 0).then(|| format!("Tisch {}", number % 100).parse().unwrap()),
+        location: (!number.is_multiple_of(4)).then(|| format!("Tisch {}", number % 100).parse().unwrap()),
         location_type: [None, Some(LocationType::Entrance), Some(LocationType::Table)][number as usize % 3],
         status: [BeaconStatus::Active, BeaconStatus::Inactive, BeaconStatus::Maintenance]
             [number as usize % 3],
