@@ -21,11 +21,17 @@ use beacond::domain::clock::{ClockReading, TimeLimits};
 use beacond::domain::confidence::ConfidenceSettings;
 use beacond::domain::customer::CustomerId;
 use beacond::domain::gateway::{Gateway, GatewayId, GatewayStatus, StoreScope};
+use beacond::domain::identity::CustomerIdentity;
 use beacond::domain::sighting::{BeaconClaim, ClaimedSighting};
 use beacond::domain::time::Timestamp;
-use beacond::pipeline::{Admitted, Admitter, BatchLimits, DirectorySettings, Pipeline, PipelineSettings};
+use beacond::latency::Latencies;
+use beacond::pipeline::{
+    Admitted, Admitter, BatchLimits, DirectorySettings, Pipeline, PipelinePorts, PipelineSettings, Received,
+    TierSettings,
+};
 use beacond::ports::{
-    BatchWriter, Block, Clock, PortFuture, StoreError, StoredIdentity, SystemOfRecord, WriteError,
+    BatchWriter, Block, Clock, DeadLetter, DeadLetters, Delivery, PortFuture, StoreError, SystemOfRecord,
+    WriteError,
 };
 use beacond::tasks::TaskGroup;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
@@ -93,7 +99,7 @@ async fn admit(admitter: &mut Admitter, gateway: &Gateway, frame: &[u8]) -> Admi
             customer_id: sighting.customer_id,
         })
         .collect();
-    admitter.sightings(gateway, &ClockReading::agreed(NOW), &claims, &sightings).await
+    admitter.sightings(gateway, &Received::now(&Stands), &claims, &sightings).await
 }
 
 fn decode(frame: &[u8]) -> Sightings<'_> {
@@ -138,26 +144,31 @@ fn gateway() -> Gateway {
 }
 
 fn pipeline() -> Arc<Pipeline> {
+    let batch = BatchLimits { rows: 5_000, bytes: 4 << 20, age: Duration::from_millis(5) };
     let settings = PipelineSettings {
         time: TimeLimits::default(),
         confidence: ConfidenceSettings::default(),
         horizon_us: 900_000_000,
         window_entries: 10_000_000,
         queue_rows: 1_000_000,
-        batch: BatchLimits { rows: 5_000, bytes: 4 << 20, age: Duration::from_millis(5) },
+        batch,
+        events_batch: batch,
         question_timeout: Duration::from_secs(2),
         directory: DirectorySettings::default(),
+        tiers: TierSettings::default(),
     };
-    let refreshes = TaskGroup::new("refreshes");
-    let (pipeline, _writer) = Pipeline::start(
-        &settings,
-        Arc::new(Registered),
-        Box::new(Discards),
-        Arc::new(Stands),
-        [1; 16],
-        refreshes,
-    )
-    .unwrap();
+    let ports = PipelinePorts {
+        record: Arc::new(Registered),
+        beacon_cache: None,
+        record_writer: ("nowhere", Box::new(Discards)),
+        events_writer: None,
+        latest: None,
+        dead_letters: Arc::new(Discards),
+        clock: Arc::new(Stands),
+        latencies: Arc::new(Latencies::new()),
+        refreshes: TaskGroup::new("refreshes"),
+    };
+    let (pipeline, _writers) = Pipeline::start(&settings, ports, [1; 16]).unwrap();
     pipeline
 }
 
@@ -196,7 +207,7 @@ impl SystemOfRecord for Registered {
     fn identities_near(
         &self,
         _: Vec<(CustomerId, Timestamp)>,
-    ) -> PortFuture<'_, Result<Vec<StoredIdentity>, StoreError>> {
+    ) -> PortFuture<'_, Result<Vec<CustomerIdentity>, StoreError>> {
         Box::pin(async { Ok(Vec::new()) })
     }
 
@@ -210,12 +221,14 @@ impl SystemOfRecord for Registered {
 struct Discards;
 
 impl BatchWriter for Discards {
-    fn write(&mut self, _: &[Block]) -> Result<(), WriteError> {
+    fn write(&mut self, _: &[Arc<Block>], _: Delivery) -> Result<(), WriteError> {
         Ok(())
     }
+}
 
-    fn was_committed(&mut self, _: &[Block]) -> Result<bool, StoreError> {
-        Ok(true)
+impl DeadLetters for Discards {
+    fn keep(&self, _: &DeadLetter) -> Result<(), StoreError> {
+        Ok(())
     }
 }
 

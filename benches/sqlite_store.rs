@@ -9,6 +9,7 @@
 )]
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use beacond::domain::beacon::{Beacon, BeaconId, BeaconStatus};
@@ -19,7 +20,7 @@ use beacond::domain::location::LocationType;
 use beacond::domain::sighting::Rssi;
 use beacond::domain::time::Timestamp;
 use beacond::domain::window::SPACING_US;
-use beacond::ports::{BatchWriter, Block, SystemOfRecord};
+use beacond::ports::{BatchWriter, Block, Delivery, SystemOfRecord};
 use beacond::stores::sqlite::{FILE_NAME, SqliteAdmin, SqliteReader, SqliteWriter};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use rusqlite::{Connection, params};
@@ -69,12 +70,12 @@ impl Visits {
         Timestamp::from_micros(START_US + STEP_US * i64::try_from(self.made).unwrap())
     }
 
-    fn batch(&mut self, rows: usize) -> Vec<Block> {
+    fn batch(&mut self, rows: usize) -> Vec<Arc<Block>> {
         let mut identities: Vec<_> = (0..rows).map(|_| self.next_identity()).collect();
         let mut batch = Vec::new();
         while !identities.is_empty() {
             let rest = identities.split_off(identities.len().min(BLOCK_ROWS));
-            batch.push(Block { identities, preferences: Vec::new() });
+            batch.push(Arc::new(Block { identities, preferences: Vec::new() }));
             identities = rest;
         }
         batch
@@ -118,7 +119,7 @@ fn grown_store(dir: &Path) -> (SqliteWriter, Visits) {
     let mut writer = SqliteWriter::open(dir).unwrap();
     let mut visits = Visits::new();
     for _ in 0..GROWN_ROWS / 20_000 {
-        writer.write(&visits.batch(20_000)).unwrap();
+        writer.write(&visits.batch(20_000), Delivery::First).unwrap();
     }
     (writer, visits)
 }
@@ -134,7 +135,7 @@ fn bare_table(dir: &Path) -> Connection {
     connection
 }
 
-fn write_bare(connection: &mut Connection, batch: &[Block]) {
+fn write_bare(connection: &mut Connection, batch: &[Arc<Block>]) {
     let transaction = connection.transaction().unwrap();
     let mut insert = transaction.prepare_cached("INSERT INTO bare VALUES (?1, ?2, ?3, ?4, ?5)").unwrap();
     for identity in batch.iter().flat_map(|block| &block.identities) {
@@ -153,7 +154,11 @@ fn write_bare(connection: &mut Connection, batch: &[Block]) {
 }
 
 /// Time of writing `times` batches, each made before the clock starts.
-fn timed(times: u64, mut batch: impl FnMut() -> Vec<Block>, mut write: impl FnMut(&[Block])) -> Duration {
+fn timed(
+    times: u64,
+    mut batch: impl FnMut() -> Vec<Arc<Block>>,
+    mut write: impl FnMut(&[Arc<Block>]),
+) -> Duration {
     let mut total = Duration::ZERO;
     for _ in 0..times {
         let batch = batch();
@@ -175,7 +180,7 @@ fn store(criterion: &mut Criterion) {
         group.throughput(Throughput::Elements(u64::try_from(rows).unwrap()));
         group.bench_with_input(BenchmarkId::new("store", rows), &rows, |bencher, &rows| {
             bencher.iter_custom(|times| {
-                timed(times, || visits.batch(rows), |batch| writer.write(batch).unwrap())
+                timed(times, || visits.batch(rows), |batch| writer.write(batch, Delivery::First).unwrap())
             });
         });
         group.bench_with_input(BenchmarkId::new("bare table", rows), &rows, |bencher, &rows| {

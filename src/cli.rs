@@ -4,7 +4,9 @@
 mod beacon;
 mod check;
 mod csv_file;
+mod dead_letter;
 mod gateway;
+mod migrate;
 mod registry;
 mod serve;
 mod stats;
@@ -19,9 +21,9 @@ use tracing_subscriber::EnvFilter;
 
 use crate::app::StartError;
 use crate::config::{Config, ConfigError, DEFAULT_TOML, Overrides};
-use crate::data_dir::{self, DataDirError};
+use crate::data_dir::DataDirError;
 use crate::ports::StoreError;
-use crate::stores::sqlite::{OpenError, SqliteAdmin};
+use crate::stores::sqlite::OpenError;
 
 /// The environment variable that sets what is logged, such as `beacond=debug`.
 pub const LOG_VARIABLE: &str = "BEACOND_LOG";
@@ -60,6 +62,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Say of each part whether it is right, one line each
     Check(Common),
+    /// Bring the schema of the stores up to date; `status` only tells
+    Migrate(migrate::MigrateArgs),
     /// Configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -69,6 +73,9 @@ enum Command {
     /// The registered gateways
     #[command(subcommand)]
     Gateway(gateway::GatewayCommand),
+    /// The rows that stores refused
+    #[command(subcommand)]
+    DeadLetter(dead_letter::DeadLetterCommand),
     /// The ledger of the running daemon: every sighting and identity, accounted for
     Stats(stats::StatsArgs),
 }
@@ -131,7 +138,7 @@ impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         let code = match &error {
             StartError::DataDir(_) | StartError::Store(_) => exit::CANNOT_CREATE,
-            StartError::Question(_) => exit::UNAVAILABLE,
+            StartError::Config(_) | StartError::Wrong { .. } => exit::CONFIG,
             StartError::Listen(_) | StartError::Admin { .. } | StartError::System(_) => exit::SYSTEM,
         };
         Self::new(code, error.to_string())
@@ -141,14 +148,6 @@ impl From<StartError> for Failure {
 impl Common {
     fn config(&self) -> Result<Config, Failure> {
         self.config_with(Overrides::default())
-    }
-
-    /// The embedded store, made if it is missing; a daemon may have it open.
-    fn store(&self) -> Result<SqliteAdmin, Failure> {
-        let config = self.config()?;
-        let path = config.data_dir();
-        data_dir::make(path)?;
-        Ok(SqliteAdmin::open(path)?)
     }
 
     fn config_with(&self, overrides: Overrides) -> Result<Config, Failure> {
@@ -199,6 +198,8 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         }
         Command::Beacon(command) => beacon::run(command),
         Command::Gateway(command) => gateway::run(command),
+        Command::Migrate(args) => migrate::run(&args),
+        Command::DeadLetter(command) => dead_letter::run(command),
         Command::Stats(args) => stats::run(&args),
     };
     done.unwrap_or_else(|failure| {

@@ -2,6 +2,7 @@
 //!
 //! The defaults have one home, `config/default.toml`, which is also what `beacond config default` prints.
 
+mod stores;
 mod values;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -15,12 +16,13 @@ use figment::providers::{Format, Toml};
 use figment::value::{Dict, Value};
 use serde::Deserialize;
 
+pub use self::stores::{PostgresRecordSettings, RecordSettings, StoreSettings};
 use self::values::{Address, Dbm, Milliseconds, Number, ScaleDbm};
 use crate::domain::clock::TimeLimits;
 use crate::domain::confidence::ConfidenceSettings;
 use crate::domain::time::MICROS_PER_SECOND;
 use crate::listen::ListenSettings;
-use crate::pipeline::{BatchLimits, DirectorySettings, PipelineSettings};
+use crate::pipeline::{BatchLimits, DirectorySettings, PipelineSettings, TierSettings};
 
 /// The default configuration, every key with a comment.
 pub const DEFAULT_TOML: &str = include_str!("config/default.toml");
@@ -34,6 +36,11 @@ pub struct Config {
     rules: Rules,
     pipeline: Pipeline,
     directory: Directory,
+    stores: stores::Stores,
+    postgres: stores::Postgres,
+    redis: stores::Redis,
+    dynamodb: stores::DynamoDb,
+    dead_letters: stores::DeadLetters,
     #[serde(skip)]
     insecure_dev: bool,
 }
@@ -90,6 +97,7 @@ struct Directory {
     fresh_for_ms: Milliseconds<100, 2_400>,
     // Twice the age must stay within the two seconds that a negative answer may live.
     absent_fresh_for_ms: Milliseconds<100, 1_000>,
+    snapshot_every_s: Number<10, 86_400>,
 }
 
 /// A configuration that cannot be used: which file, key and value, and what is allowed.
@@ -278,8 +286,9 @@ impl Config {
             window_entries: pipeline.window_entries.to_usize(),
             queue_rows: pipeline.queue_rows.to_usize(),
             batch,
-            events_batch: batch,
+            events_batch: BatchLimits { rows: self.dynamodb.batch_rows.to_usize(), ..batch },
             question_timeout,
+            tiers: TierSettings::default(),
             directory: DirectorySettings {
                 max_entries: self.directory.max_entries.to_u64(),
                 fresh_for: self.directory.fresh_for_ms.duration(),
@@ -288,6 +297,21 @@ impl Config {
                 retry_after: Duration::from_secs(1),
             },
         }
+    }
+
+    /// How often registrations are kept in the data directory.
+    #[must_use]
+    pub const fn snapshot_every(&self) -> Duration {
+        Duration::from_secs(self.directory.snapshot_every_s.to_u64())
+    }
+
+    /// How the stores are reached; addresses of the environment go before those of the file.
+    ///
+    /// # Errors
+    /// When a store is to be used and nothing says where it is.
+    pub fn stores(&self) -> Result<StoreSettings, ConfigError> {
+        let environment = |name: &str| std::env::var(name).ok();
+        stores::settings(self, self.pipeline.question_timeout_ms.duration(), environment)
     }
 
     fn extract(figment: &Figment, file: &str) -> Result<Self, ConfigError> {

@@ -1,5 +1,13 @@
 //! What operators see of a running daemon.
 
+mod histograms;
 mod http;
+mod metrics;
+mod pages;
+mod process;
+mod readiness;
 
 pub use self::http::AdminThread;
+pub use self::metrics::{MetricKind, Sample};
+pub use self::pages::AdminSources;
+pub use self::readiness::Reason;

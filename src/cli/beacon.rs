@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::Failure;
 use super::csv_file::{self, Line};
-use super::registry::{self, ImportArgs, ListArgs};
+use super::registry::{self, ImportArgs, ListArgs, Registry};
 use crate::domain::beacon::Beacon;
 use crate::domain::time::Timestamp;
 
@@ -47,7 +47,7 @@ pub(super) fn run(command: BeaconCommand) -> Result<ExitCode, Failure> {
 
 fn import(args: &ImportArgs) -> Result<ExitCode, Failure> {
     let beacons = csv_file::read(&args.file, &COLUMNS, beacon)?;
-    let summary = args.common.store()?.import_beacons(&beacons)?;
+    let summary = Registry::open(&args.common)?.import_beacons(&beacons)?;
     Ok(registry::imported("beacons", &summary))
 }
 
@@ -66,7 +66,7 @@ fn beacon(line: &Line<'_>) -> Result<Beacon, Failure> {
 }
 
 fn list(args: &ListArgs) -> Result<ExitCode, Failure> {
-    let beacons = args.common.store()?.beacons()?;
+    let beacons = Registry::open(&args.common)?.beacons()?;
     let listed = beacons.iter().map(|beacon| Listed {
         beacon_id: beacon.id.to_string(),
         store_id: beacon.store_id.as_str(),

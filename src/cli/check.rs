@@ -3,9 +3,16 @@
 use std::net::{TcpListener, UdpSocket};
 use std::process::ExitCode;
 
+use tokio::runtime::Builder;
+
+use super::registry::Registry;
 use super::{Common, Failure, exit};
-use crate::config::Config;
+use crate::config::{Config, RecordSettings};
 use crate::data_dir::{self, DataDir};
+use crate::stores::CheckLine;
+use crate::stores::dynamodb::DynamoDbAdmin;
+use crate::stores::postgres::PostgresAdmin;
+use crate::stores::redis;
 
 pub(super) fn run(common: &Common) -> Result<ExitCode, Failure> {
     let config = common.config()?;
@@ -31,7 +38,7 @@ pub(super) fn run(common: &Common) -> Result<ExitCode, Failure> {
             report.line("addresses", bindable(&config));
         }
     }
-    report.line("store", store(common));
+    stores(&mut report, &config, common)?;
     Ok(if report.right { ExitCode::SUCCESS } else { ExitCode::from(exit::CONFIG) })
 }
 
@@ -42,10 +49,10 @@ struct Report {
 impl Report {
     fn line(&mut self, part: &str, found: Result<String, String>) {
         match found {
-            Ok(found) => println!("ok    {part:<16}{found}"),
+            Ok(found) => println!("ok    {part:<26}{found}"),
             Err(wrong) => {
                 self.right = false;
-                println!("WRONG {part:<16}{wrong}");
+                println!("WRONG {part:<26}{wrong}");
             }
         }
     }
@@ -65,9 +72,44 @@ fn bindable(config: &Config) -> Result<String, String> {
     Ok(format!("tcp://{} udp://{} http://{}", listen.tcp, listen.udp, config.admin()))
 }
 
-fn store(common: &Common) -> Result<String, String> {
-    let admin = common.store().map_err(|failure| failure.message)?;
-    let beacons = admin.beacons().map_err(|error| error.to_string())?.len();
-    let gateways = admin.gateways().map_err(|error| error.to_string())?.len();
-    Ok(format!("embedded (SQLite), {beacons} beacons, {gateways} gateways registered"))
+/// One line for each part of each store, and for what is registered.
+fn stores(report: &mut Report, config: &Config, common: &Common) -> Result<(), Failure> {
+    let settings = config.stores()?;
+    let mut lines = Vec::new();
+    if let RecordSettings::Postgres(record) = &settings.record {
+        lines.extend(match PostgresAdmin::open(&record.server).and_then(|admin| admin.check()) {
+            Ok(lines) => of_store("postgres", lines),
+            Err(error) => vec![("postgres reachable".to_owned(), Err(error.to_string()))],
+        });
+    }
+    if let Some(cache) = &settings.cache {
+        let runtime = Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| Failure::new(exit::SYSTEM, error.to_string()))?;
+        lines.extend(of_store("redis", runtime.block_on(redis::check(cache))));
+    }
+    if let Some(events) = settings.events {
+        let admin =
+            DynamoDbAdmin::new(events).map_err(|error| Failure::new(exit::SYSTEM, error.to_string()))?;
+        lines.extend(of_store("dynamodb", admin.check()));
+    }
+    for (part, found) in lines {
+        report.line(&part, found);
+    }
+    report.line("registered", registered(common));
+    Ok(())
+}
+
+fn of_store(store: &str, lines: Vec<CheckLine>) -> Vec<(String, Result<String, String>)> {
+    lines.into_iter().map(|line| (format!("{store} {}", line.part), line.found)).collect()
+}
+
+fn registered(common: &Common) -> Result<String, String> {
+    let registry = Registry::open(common).map_err(|failure| failure.message)?;
+    let beacons = registry.beacons().map_err(|error| error.to_string())?.len();
+    let gateways = registry.gateways().map_err(|error| error.to_string())?.len();
+    let store = match registry {
+        Registry::Sqlite(_) => "the embedded store (SQLite)",
+        Registry::Postgres(_) => "PostgreSQL",
+    };
+    Ok(format!("{beacons} beacons, {gateways} gateways in {store}"))
 }

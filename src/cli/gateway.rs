@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::Failure;
 use super::csv_file::{self, Line};
-use super::registry::{self, ImportArgs, ListArgs};
+use super::registry::{self, ImportArgs, ListArgs, Registry};
 use crate::domain::gateway::{Gateway, StoreScope};
 
 const COLUMNS: [&str; 3] = ["gateway_id", "stores", "status"];
@@ -45,7 +45,7 @@ pub(super) fn run(command: GatewayCommand) -> Result<ExitCode, Failure> {
 
 fn import(args: &ImportArgs) -> Result<ExitCode, Failure> {
     let gateways = csv_file::read(&args.file, &COLUMNS, gateway)?;
-    let summary = args.common.store()?.import_gateways(&gateways)?;
+    let summary = Registry::open(&args.common)?.import_gateways(&gateways)?;
     Ok(registry::imported("gateways", &summary))
 }
 
@@ -62,7 +62,7 @@ fn gateway(line: &Line<'_>) -> Result<Gateway, Failure> {
 }
 
 fn list(args: &ListArgs) -> Result<ExitCode, Failure> {
-    let gateways = args.common.store()?.gateways()?;
+    let gateways = Registry::open(&args.common)?.gateways()?;
     let listed = gateways.iter().map(|gateway| Listed {
         gateway_id: gateway.id.to_string(),
         stores: match &gateway.stores {

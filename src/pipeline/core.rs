@@ -79,6 +79,8 @@ pub(super) struct State {
     last_number: u64,
     /// Everything up to this position is in every store.
     finished: Option<Position>,
+    /// What is stored since before this start has been heard of, as far as fresh sightings need it.
+    pub(super) past_known: bool,
     /// Frames that wait for every store.
     waiters: VecDeque<Waiter>,
     /// Frames that wait for the system of record alone: preferences go nowhere else.
@@ -123,6 +125,7 @@ impl Core {
             queue: Some(queue),
             last_number: 0,
             finished: None,
+            past_known: true,
             waiters: VecDeque::new(),
             record_waiters: VecDeque::new(),
         };
@@ -223,6 +226,11 @@ impl State {
     /// Whether the pipeline takes no more.
     pub(super) const fn is_closing(&self) -> bool {
         self.queue.is_none()
+    }
+
+    /// Whether a sighting detected then is decided in memory alone.
+    pub(super) fn is_fresh(&self, detected_at: Timestamp, now: Timestamp) -> bool {
+        self.past_known && self.window.is_fresh(detected_at, now)
     }
 
     /// Whether an answer that leans on this entry must wait: it is not in every store.

@@ -256,7 +256,7 @@ fn late_outcome<'l>(
     let Placed { candidate, sighting, beacon, .. } = placed;
     let detected_at = sighting.detected_at;
     let near = match late {
-        _ if !candidate.asked && state.window.is_fresh(detected_at, fresh_at) => return Late::Clear,
+        _ if !candidate.asked && state.is_fresh(detected_at, fresh_at) => return Late::Clear,
         LateAnswer::Near(near) if candidate.asked => near,
         // It could not be asked; or memory decided it when it could have been, and has been undone since.
         _ => return Late::Refused(Outcome::Undecided(UndecidedReason::Store)),

@@ -167,7 +167,7 @@ async fn preferences_of_an_unsure_clock_are_undecided() {
 async fn what_was_stored_before_this_start_is_asked_about_however_fresh() {
     let world = start(|_| {});
     world.record.store("alice", NOW);
-    world.pipeline.unknown_before(NOW.plus_micros(60 * SECOND));
+    world.pipeline.past_known(Some(NOW));
     let answered = answer(&world, &[strong("alice", 0), strong("alice", 59), strong("alice", 60)]).await;
     assert_eq!(answered.counts.of(Outcome::Duplicate), 1);
     assert_eq!(answered.counts.of(Outcome::Identified), 2, "the redelivery, and the one a minute after");
@@ -265,4 +265,18 @@ async fn preferences_wait_for_their_commit_and_have_their_own_line() {
     assert_eq!(ahead, PreferencesAnswer::Invalid(InvalidField::UpdatedAt));
     let ledger = balanced(&world).preferences;
     assert_eq!((ledger.received, ledger.accepted, ledger.invalid), (2, 1, 1));
+}
+
+#[tokio::test]
+async fn until_the_past_is_known_every_sighting_is_asked_about() {
+    let world = start(|_| {});
+    world.pipeline.past_unknown();
+    world.record.store("alice", NOW);
+    let answered = answer(&world, &[strong("alice", 1), strong("bob", 0)]).await;
+    assert_eq!((answered.counts.of(Outcome::Duplicate), answered.counts.of(Outcome::Identified)), (1, 1));
+    world.record.break_down();
+    assert_eq!(answer(&world, &[strong("carol", 0)]).await.exceptions, [(0, UNDECIDED)]);
+    world.pipeline.past_known(Some(NOW.plus_micros(-SECOND)));
+    assert_eq!(answer(&world, &[strong("carol", 59)]).await.counts.of(Outcome::Identified), 1);
+    balanced(&world);
 }

@@ -181,7 +181,7 @@ async fn what_was_stored_before_a_start_is_given_to_the_events_again() {
     let mut first = pending(admit(&world, &[strong("alice", 0)]).await);
     assert_eq!(first.settled().await.counts.of(Outcome::Identified), 1);
     let stopped = start_over(Arc::clone(&world.record), true, |_| {});
-    stopped.pipeline.unknown_before(NOW.plus_micros(60 * SECOND));
+    stopped.pipeline.past_known(Some(NOW));
     assert_eq!(stopped.events_stored(), []);
     let held = stopped.events.hold();
     let mut again = pending(admit(&stopped, &[strong("alice", 0), strong("alice", 59)]).await);

@@ -3,8 +3,9 @@
 use beacond::domain::beacon::BeaconStatus;
 use beacond::domain::customer::CustomerId;
 use beacond::domain::gateway::{GatewayStatus, StoreScope};
+use beacond::domain::identity::CustomerIdentity;
 use beacond::domain::time::Timestamp;
-use beacond::ports::{BatchWriter, StoreError, StoredIdentity, SystemOfRecord};
+use beacond::ports::{BatchWriter, Delivery, StoreError, SystemOfRecord};
 use beacond::stores::sqlite::{SqliteReader, SqliteReaderSettings};
 use rusqlite::Connection;
 
@@ -19,7 +20,7 @@ fn reader(scene: &Scene) -> SqliteReader {
 fn near(stored: &[(&str, i64)], asked: &[(&str, i64)]) -> Vec<(String, i64)> {
     let scene = Scene::with_beacons();
     let identities = stored.iter().map(|&(id, at)| identity(id, at, 1)).collect();
-    scene.writer().write(&[identified(identities)]).unwrap();
+    scene.writer().write(&[identified(identities)], Delivery::First).unwrap();
     let asked = asked.iter().map(|&(id, at)| (customer(id), time(at))).collect();
     futures_block_on(reader(&scene).identities_near(asked))
         .unwrap()
@@ -62,12 +63,14 @@ fn a_question_of_a_full_frame_sees_what_was_committed_before_it() {
     let names: Vec<String> = (0..4096).map(|number| format!("customer-{number}")).collect();
     for minute in 0..2 {
         let at = minute * MINUTE_US;
-        writer.write(&[identified(names.iter().map(|name| identity(name, at, 0)).collect())]).unwrap();
+        writer
+            .write(&[identified(names.iter().map(|name| identity(name, at, 0)).collect())], Delivery::First)
+            .unwrap();
         let asked: Vec<(CustomerId, Timestamp)> =
             names.iter().map(|name| (customer(name), time(at))).collect();
         let found = futures_block_on(reader.identities_near(asked)).unwrap();
         assert_eq!(found.len(), 4096);
-        assert!(found.iter().all(|StoredIdentity { detected_at, .. }| *detected_at == time(at)));
+        assert!(found.iter().all(|CustomerIdentity { detected_at, .. }| *detected_at == time(at)));
     }
 }
 
@@ -76,7 +79,10 @@ fn the_newest_identity_is_the_latest_detected() {
     let scene = Scene::with_beacons();
     let reader = reader(&scene);
     assert_eq!(futures_block_on(reader.newest_identity()).unwrap(), None);
-    scene.writer().write(&[identified(vec![identity("a", 9, 0), identity("z", 4, 0)])]).unwrap();
+    scene
+        .writer()
+        .write(&[identified(vec![identity("a", 9, 0), identity("z", 4, 0)])], Delivery::First)
+        .unwrap();
     assert_eq!(futures_block_on(reader.newest_identity()).unwrap(), Some(time(9)));
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use beacond::domain::beacon::{Beacon, BeaconStatus};
 use beacond::domain::gateway::{Gateway, GatewayStatus, StoreScope};
 use beacond::ports::StoreError;
-use beacond::stores::sqlite::ImportSummary;
+use beacond::stores::ImportSummary;
 
 use crate::scene::{Scene, beacon};
 

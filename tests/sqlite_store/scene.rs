@@ -1,6 +1,7 @@
 //! What the tests share: a data directory, its beacons, and rows to write.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use beacond::domain::beacon::{Beacon, BeaconId, BeaconStatus};
 use beacond::domain::confidence::{Confidence, ConfidenceCurve, ConfidenceSettings};
@@ -110,12 +111,12 @@ pub(crate) fn identity(customer_id: &str, after_noon_us: i64, beacon: u8) -> Cus
     }
 }
 
-pub(crate) fn identified(identities: Vec<CustomerIdentity>) -> Block {
-    Block { identities, preferences: Vec::new() }
+pub(crate) fn identified(identities: Vec<CustomerIdentity>) -> Arc<Block> {
+    Arc::new(Block { identities, preferences: Vec::new() })
 }
 
-pub(crate) fn prefers(customer_id: &str, after_noon_us: i64, pairs: &[(&str, &str)]) -> Block {
+pub(crate) fn prefers(customer_id: &str, after_noon_us: i64, pairs: &[(&str, &str)]) -> Arc<Block> {
     let pairs = pairs.iter().map(|(key, value)| (key.as_bytes(), value.as_bytes()));
     let change = PreferenceChange::from_claim(customer_id.as_bytes(), time(after_noon_us), pairs).unwrap();
-    Block { identities: Vec::new(), preferences: vec![change] }
+    Arc::new(Block { identities: Vec::new(), preferences: vec![change] })
 }

@@ -1,6 +1,8 @@
 //! What a batch leaves behind.
 
-use beacond::ports::{BatchWriter, Block, StoreError, WriteError};
+use std::sync::Arc;
+
+use beacond::ports::{BatchWriter, Delivery, WriteError};
 
 use crate::scene::{Scene, beacon_id, confidence, identified, identity, prefers, time};
 
@@ -9,7 +11,7 @@ const MINUTE_US: i64 = 60_000_000;
 #[test]
 fn an_identity_makes_its_row_its_event_and_its_customer() {
     let scene = Scene::with_beacons();
-    scene.writer().write(&[identified(vec![identity("Zoë 北京", 7, 2)])]).unwrap();
+    scene.writer().write(&[identified(vec![identity("Zoë 北京", 7, 2)])], Delivery::First).unwrap();
     let connection = scene.plain();
     let at = "2026-05-01T12:00:00.000007Z";
     let expected_confidence = f64::from(confidence().as_f32());
@@ -44,7 +46,7 @@ fn a_place_without_a_name_is_null() {
     let scene = Scene::with_beacons();
     let mut nameless = identity("c", 0, 0);
     nameless.location = None;
-    scene.writer().write(&[identified(vec![nameless])]).unwrap();
+    scene.writer().write(&[identified(vec![nameless])], Delivery::First).unwrap();
     assert_eq!(scene.one::<Option<String>>("SELECT location FROM customer_identities", []), None);
     assert_eq!(scene.one::<Option<String>>("SELECT Location FROM customer_events", []), None);
 }
@@ -57,7 +59,7 @@ fn a_batch_written_twice_leaves_what_it_left_the_first_time() {
         prefers("a", 3, &[("seat", "window")]),
     ];
     let mut writer = scene.writer();
-    writer.write(&batch).unwrap();
+    writer.write(&batch, Delivery::First).unwrap();
     let dump = || -> String {
         scene.one(
             "SELECT (SELECT group_concat(id || customer_id || detected_at || beacon_id) FROM customer_identities)
@@ -67,8 +69,8 @@ fn a_batch_written_twice_leaves_what_it_left_the_first_time() {
         )
     };
     let first = dump();
-    writer.write(&batch).unwrap();
-    scene.writer().write(&batch).unwrap();
+    writer.write(&batch, Delivery::First).unwrap();
+    scene.writer().write(&batch, Delivery::First).unwrap();
     assert_eq!(dump(), first);
     assert_eq!((scene.count("customer_identities"), scene.count("customer_events")), (3, 3));
 }
@@ -77,7 +79,7 @@ fn a_batch_written_twice_leaves_what_it_left_the_first_time() {
 fn a_redelivery_inside_one_batch_makes_one_row() {
     let scene = Scene::with_beacons();
     let twice = [identified(vec![identity("a", 0, 0)]), identified(vec![identity("a", 0, 0)])];
-    scene.writer().write(&twice).unwrap();
+    scene.writer().write(&twice, Delivery::First).unwrap();
     assert_eq!((scene.count("customer_identities"), scene.count("customer_events")), (1, 1));
 }
 
@@ -85,11 +87,13 @@ fn a_redelivery_inside_one_batch_makes_one_row() {
 fn last_seen_moves_forward_only() {
     let scene = Scene::with_beacons();
     let mut writer = scene.writer();
-    writer.write(&[identified(vec![identity("c", 2 * MINUTE_US, 0), identity("c", 0, 0)])]).unwrap();
+    writer
+        .write(&[identified(vec![identity("c", 2 * MINUTE_US, 0), identity("c", 0, 0)])], Delivery::First)
+        .unwrap();
     assert_eq!(scene.last_seen("c"), time(2 * MINUTE_US).to_string());
-    writer.write(&[identified(vec![identity("c", MINUTE_US, 0)])]).unwrap();
+    writer.write(&[identified(vec![identity("c", MINUTE_US, 0)])], Delivery::First).unwrap();
     assert_eq!(scene.last_seen("c"), time(2 * MINUTE_US).to_string());
-    writer.write(&[identified(vec![identity("c", 4 * MINUTE_US, 0)])]).unwrap();
+    writer.write(&[identified(vec![identity("c", 4 * MINUTE_US, 0)])], Delivery::First).unwrap();
     assert_eq!(scene.last_seen("c"), time(4 * MINUTE_US).to_string());
     assert_eq!(scene.count("customer_identities"), 4);
 }
@@ -103,10 +107,10 @@ fn preferences(scene: &Scene) -> serde_json::Value {
 fn a_preference_changes_only_for_a_newer_one_key_by_key() {
     let scene = Scene::with_beacons();
     let mut writer = scene.writer();
-    writer.write(&[prefers("c", 10, &[("seat", "window"), ("tea", "green")])]).unwrap();
-    writer.write(&[prefers("c", 10, &[("seat", "equal loses")])]).unwrap();
-    writer.write(&[prefers("c", 9, &[("seat", "older loses"), ("music", "none")])]).unwrap();
-    writer.write(&[prefers("c", 11, &[("tea", "black")])]).unwrap();
+    writer.write(&[prefers("c", 10, &[("seat", "window"), ("tea", "green")])], Delivery::First).unwrap();
+    writer.write(&[prefers("c", 10, &[("seat", "equal loses")])], Delivery::First).unwrap();
+    writer.write(&[prefers("c", 9, &[("seat", "older loses"), ("music", "none")])], Delivery::First).unwrap();
+    writer.write(&[prefers("c", 11, &[("tea", "black")])], Delivery::First).unwrap();
     let expected = serde_json::json!({"seat": "window", "tea": "black", "music": "none"});
     assert_eq!(preferences(&scene), expected);
     let changed_at = |key: &str| -> String {
@@ -121,11 +125,11 @@ fn a_preference_changes_only_for_a_newer_one_key_by_key() {
 fn a_preference_of_an_unknown_customer_makes_the_row_and_does_not_move_a_known_ones_last_seen() {
     let scene = Scene::with_beacons();
     let mut writer = scene.writer();
-    writer.write(&[prefers("c", 10, &[("k", "v")])]).unwrap();
+    writer.write(&[prefers("c", 10, &[("k", "v")])], Delivery::First).unwrap();
     assert_eq!(scene.last_seen("c"), time(10).to_string());
-    writer.write(&[prefers("c", 99, &[("k", "w")])]).unwrap();
+    writer.write(&[prefers("c", 99, &[("k", "w")])], Delivery::First).unwrap();
     assert_eq!(scene.last_seen("c"), time(10).to_string());
-    writer.write(&[identified(vec![identity("c", 20, 0)]), prefers("c", 199, &[])]).unwrap();
+    writer.write(&[identified(vec![identity("c", 20, 0)]), prefers("c", 199, &[])], Delivery::First).unwrap();
     assert_eq!(scene.last_seen("c"), time(20).to_string());
 }
 
@@ -139,8 +143,8 @@ fn any_lawful_key_and_value_survives() {
         ("e", ""),
     ];
     let mut writer = scene.writer();
-    writer.write(&[prefers("c", 1, &pairs)]).unwrap();
-    writer.write(&[prefers("c", 2, &pairs[..2])]).unwrap();
+    writer.write(&[prefers("c", 1, &pairs)], Delivery::First).unwrap();
+    writer.write(&[prefers("c", 2, &pairs[..2])], Delivery::First).unwrap();
     let expected: serde_json::Map<_, _> =
         pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).into())).collect();
     assert_eq!(preferences(&scene), serde_json::Value::Object(expected));
@@ -154,14 +158,13 @@ fn a_batch_of_an_unknown_beacon_is_refused_whole_and_the_next_is_written() {
         identified(vec![identity("a", 0, 0), identity("m", 0, 99), identity("z", 0, 1)]),
         prefers("p", 0, &[("k", "v")]),
     ];
-    let error = writer.write(&batch).unwrap_err();
-    let WriteError::NotCommitted(StoreError::BadRow { reason, .. }) = &error else { panic!("{error}") };
+    let error = writer.write(&batch, Delivery::First).unwrap_err();
+    let WriteError::Rejected(reason) = &error else { panic!("{error}") };
     assert!(reason.contains(&beacon_id(99).to_string()), "{reason}");
-    assert!(!writer.was_committed(&batch).unwrap());
     for table in ["customers", "customer_identities", "customer_events", "preference_changes"] {
         assert_eq!(scene.count(table), 0, "{table}");
     }
-    writer.write(&[identified(vec![identity("a", 0, 0)])]).unwrap();
+    writer.write(&[identified(vec![identity("a", 0, 0)])], Delivery::First).unwrap();
     assert_eq!(scene.count("customer_identities"), 1);
 }
 
@@ -171,12 +174,12 @@ fn a_batch_of_nothing_is_written_even_when_the_file_is_locked() {
     let mut writer = scene.writer();
     let lock = scene.plain();
     lock.execute_batch("BEGIN IMMEDIATE").unwrap();
-    writer.write(&[]).unwrap();
-    writer.write(&[Block::default(), Block::default()]).unwrap();
+    writer.write(&[], Delivery::First).unwrap();
+    writer.write(&[Arc::default(), Arc::default()], Delivery::First).unwrap();
 }
 
 #[test]
-fn two_writers_take_turns_and_each_knows_its_own_batches() {
+fn two_writers_take_turns() {
     let scene = Scene::with_beacons();
     let writers = [scene.writer(), scene.writer()];
     let threads: Vec<_> = writers
@@ -186,14 +189,7 @@ fn two_writers_take_turns_and_each_knows_its_own_batches() {
             std::thread::spawn(move || {
                 for number in 0..20 {
                     let batch = [identified(vec![identity(&format!("{name}"), number * MINUTE_US, 0)])];
-                    writer.write(&batch).unwrap();
-                    // The other's checkpoint may be in the way: a store that cannot say is asked again.
-                    let committed = loop {
-                        if let Ok(committed) = writer.was_committed(&batch) {
-                            break committed;
-                        }
-                    };
-                    assert!(committed);
+                    writer.write(&batch, Delivery::First).unwrap();
                 }
             })
         })
@@ -202,5 +198,4 @@ fn two_writers_take_turns_and_each_knows_its_own_batches() {
         thread.join().unwrap();
     }
     assert_eq!(scene.count("customer_identities"), 40);
-    assert_eq!(scene.count("write_marks"), 2);
 }

@@ -7,7 +7,6 @@ use crate::scene::{GATEWAY, Scene};
 
 const ACCEPTED: u8 = 2;
 const INVALID: u8 = 3;
-const UNDECIDED: u8 = 4;
 
 const MINUTE_US: i64 = 60_000_000;
 
@@ -110,19 +109,18 @@ fn a_field_that_breaks_its_rule_is_named_and_nothing_changes() {
 }
 
 #[test]
-fn what_cannot_be_committed_is_undecided_and_accepted_when_sent_again() {
+fn what_cannot_be_committed_is_accepted_when_it_is_and_not_before() {
     let scene = Scene::new();
     let mut gateway = scene.daemon.tcp_session(GATEWAY);
     let lock = store::connect(&scene.home.data());
     lock.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let record = gateway.ask(&preferences(1, scene.now_us, b"alice", &[(b"diet", b"vegan")]));
-    assert_eq!(record.status, UNDECIDED);
-    assert!(matches!(record.exceptions[..], [(0, 0, _)]), "{record:?}");
-    lock.execute_batch("ROLLBACK").unwrap();
+    gateway.send(&preferences(1, scene.now_us, b"alice", &[(b"diet", b"vegan")]));
+    let stats =
+        scene.daemon.wait_for_stats("the store fails", |stats| stats.writer_trouble() == "unavailable");
+    assert_eq!((stats.preferences("received"), stats.preferences("in_progress")), (1, 1));
     assert_eq!(scene.last_seen_of("alice"), None);
-    let record = gateway.ask(&preferences(2, scene.now_us, b"alice", &[(b"diet", b"vegan")]));
-    assert_eq!(record.status, ACCEPTED);
-    let stats = scene.daemon.stats();
-    assert_eq!((stats.preferences("received"), stats.preferences("undecided")), (2, 1));
+    lock.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(gateway.receive().ack().records[0].status, ACCEPTED);
+    assert_eq!(scene.daemon.stats().preferences("accepted"), 1);
     assert_eq!(scene.preferences_of("alice"), Some(serde_json::json!({"diet": "vegan"})));
 }

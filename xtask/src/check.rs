@@ -7,7 +7,8 @@ use crate::steps::Steps;
 use crate::tools::{cargo, install_from_pypi, root, subcommand, target};
 
 /// Packages outside the workspace (their own profiles and features), formatted all the same.
-const OUTSIDE: [&str; 2] = ["fuzz/Cargo.toml", "protocol/proofs/Cargo.toml"];
+const OUTSIDE: [&str; 3] =
+    ["fuzz/Cargo.toml", "protocol/proofs/Cargo.toml", "stack/dynamodb-engine/Cargo.toml"];
 
 /// Runs every check.
 ///

@@ -1,10 +1,15 @@
-//! The project's chores: every test, every check, the benchmarks, the fuzz targets.
+//! The project's chores: every test, every check, the benchmarks, the fuzz targets, the engines they need.
 
 #![expect(clippy::print_stdout, reason = "a command-line tool: what it prints is what it is for")]
 
 mod bench;
 mod check;
+mod dynamodb;
+mod engines;
 mod fuzz;
+mod interrupt;
+mod packages;
+mod stack;
 mod steps;
 mod test;
 mod tools;
@@ -39,6 +44,9 @@ enum Chore {
         #[arg(long)]
         dev: bool,
     },
+    /// PostgreSQL, Redis and DynamoDB for development: private, on free ports, under target/stack
+    #[command(subcommand)]
+    Stack(Engines),
     /// Run every fuzz target for a while
     Fuzz {
         /// How long each target runs
@@ -49,18 +57,34 @@ enum Chore {
     },
 }
 
+#[derive(Debug, Clone, Copy, Subcommand)]
+enum Engines {
+    /// Start them, and leave them running; installs what is missing on Debian, for root
+    Up,
+    /// Stop them and remove their data
+    Down,
+    /// Print how to reach them, for `eval "$(cargo xtask stack env)"`
+    Env,
+}
+
 fn main() -> ExitCode {
-    let done = match Arguments::parse().chore {
-        Chore::Test { filters } => test::run(&filters),
-        Chore::Check => check::run(),
-        Chore::Bench { name, dev } => bench::run(name.as_deref(), dev),
-        Chore::Fuzz { seconds, target } => fuzz::run(seconds, target.as_deref()),
-    };
-    match done {
+    match interrupt::listen().and_then(|()| run(Arguments::parse().chore)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("xtask: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+fn run(chore: Chore) -> anyhow::Result<()> {
+    match chore {
+        Chore::Test { filters } => test::run(&filters),
+        Chore::Check => check::run(),
+        Chore::Bench { name, dev } => bench::run(name.as_deref(), dev),
+        Chore::Stack(Engines::Up) => stack::up(),
+        Chore::Stack(Engines::Down) => stack::down(),
+        Chore::Stack(Engines::Env) => stack::print_environment(),
+        Chore::Fuzz { seconds, target } => fuzz::run(seconds, target.as_deref()),
     }
 }

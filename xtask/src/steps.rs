@@ -6,11 +6,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 
+use crate::interrupt;
+
 /// The steps of one chore so far. A failed step does not stop those after it, so that one run
 /// shows everything that is wrong; [`Steps::finish`] is what makes the chore fail.
 #[derive(Debug)]
 pub(crate) struct Steps {
     chore: &'static str,
+    environment: Vec<(String, String)>,
     done: Vec<Step>,
 }
 
@@ -31,21 +34,45 @@ enum Outcome {
 impl Steps {
     /// No steps yet; the closing line is headed by `chore`.
     pub(crate) fn new(chore: &'static str) -> Self {
-        Self { chore, done: Vec::new() }
+        Self { chore, environment: Vec::new(), done: Vec::new() }
+    }
+
+    /// Sets these variables for the commands to come.
+    pub(crate) fn set(&mut self, environment: &[(String, String)]) {
+        self.environment.extend_from_slice(environment);
     }
 
     /// Runs the command with this terminal's output and without input; true if it succeeded.
     pub(crate) fn run(&mut self, name: &str, command: &mut Command) -> bool {
         println!("\n== {name}: {}", shown(command));
+        let variables = self.environment.iter().map(|(name, value)| (name, value));
         let started = Instant::now();
-        let outcome = match command.stdin(Stdio::null()).status() {
-            Ok(status) if status.success() => Outcome::Passed,
-            Ok(status) => Outcome::Failed(status.to_string()),
+        let outcome = match interrupt::status(command.stdin(Stdio::null()).envs(variables)) {
+            Ok(Some(status)) if status.success() => Outcome::Passed,
+            Ok(Some(status)) => Outcome::Failed(status.to_string()),
+            Ok(None) => Outcome::Failed("interrupted".into()),
             Err(error) => Outcome::Failed(format!("cannot be started: {error}")),
         };
         let passed = outcome == Outcome::Passed;
         self.done.push(Step { name: name.to_owned(), outcome, took: started.elapsed() });
         passed
+    }
+
+    /// Does what is no command; what came of it, unless it failed.
+    pub(crate) fn act<T>(&mut self, name: &str, act: impl FnOnce() -> anyhow::Result<T>) -> Option<T> {
+        println!("\n== {name}");
+        let started = Instant::now();
+        let done = act();
+        let outcome = match &done {
+            Ok(_) => Outcome::Passed,
+            Err(error) => {
+                println!("{error:#}");
+                let said = error.to_string();
+                Outcome::Failed(said.lines().next().unwrap_or_default().to_owned())
+            }
+        };
+        self.done.push(Step { name: name.to_owned(), outcome, took: started.elapsed() });
+        done.ok()
     }
 
     /// Notes that a step was not run, and why.
@@ -133,6 +160,26 @@ mod tests {
         assert!(table.contains("python3 is not here"), "{table}");
         assert!(table.ends_with("steps: 0 passed, 0 failed, 1 skipped"), "{table}");
         assert!(steps.finish().is_ok());
+    }
+
+    #[test]
+    fn failed_act_fails_the_chore_and_its_first_line_is_in_the_table() {
+        let mut steps = Steps::new("steps");
+        assert_eq!(steps.act("right", || Ok(7)), Some(7));
+        assert_eq!(steps.act("wrong", || -> anyhow::Result<()> { bail!("no room\nof all things") }), None);
+        let table = steps.table();
+        assert!(
+            table.lines().any(|line| line.starts_with("wrong  FAILED") && line.ends_with("no room")),
+            "{table}"
+        );
+        assert!(steps.finish().is_err());
+    }
+
+    #[test]
+    fn commands_see_the_variables_that_were_set() {
+        let mut steps = Steps::new("steps");
+        steps.set(&[("BEACOND_STEPS".into(), "seen".into())]);
+        assert!(steps.run("sees", Command::new("sh").args(["-c", "test $BEACOND_STEPS = seen"])));
     }
 
     #[test]

@@ -1,19 +1,22 @@
-//! `cargo xtask test`: builds everything, then runs every test there is.
+//! `cargo xtask test`: builds everything, starts the engines, then runs every test there is.
 
 use std::process::Command;
 
+use crate::engines;
 use crate::steps::Steps;
 use crate::tools::{answers, cargo, root, target};
 
-/// Runs every test; with filters, only those of the workspace whose names contain one.
+/// Runs every test, against engines that are there for this run alone; with filters, only those
+/// of the workspace whose names contain one.
 ///
 /// # Errors
-/// When something does not build or any test failed.
+/// When something does not build, an engine does not start, or any test failed.
 pub(crate) fn run(filters: &[String]) -> anyhow::Result<()> {
     let mut steps = Steps::new("steps");
     // Programs and tests in one go: built apart, the tests' own features would build them twice.
     let built = steps.run("build", &mut cargo(["build", "--workspace", "--bins", "--tests"]));
-    if built {
+    // Gone when this is: also after a failed test, and after Ctrl-C.
+    if built && let Some(_engines) = engines::start(&mut steps) {
         let runner = Runner::found();
         steps.run("workspace", &mut runner.command(&["--workspace"], filters));
         if filters.is_empty() {
