@@ -88,7 +88,8 @@ fn stores(report: &mut Report, config: &Config, common: &Common) -> Result<(), F
         lines.extend(of_store("redis", runtime.block_on(redis::check(cache))));
     }
     if let Some(events) = settings.events {
-        let admin = DynamoDbAdmin::new(events).map_err(|error| Failure::new(exit::SYSTEM, error.to_string()))?;
+        let admin =
+            DynamoDbAdmin::new(events).map_err(|error| Failure::new(exit::SYSTEM, error.to_string()))?;
         lines.extend(of_store("dynamodb", admin.check()));
     }
     for (part, found) in lines {

@@ -55,7 +55,8 @@ pub(super) fn run(args: &MigrateArgs) -> Result<ExitCode, Failure> {
             let message = "--create-dynamodb needs events = \"dynamodb\" in the section [stores]";
             return Err(Failure::new(exit::USAGE, message));
         };
-        let failed = |error: &dyn std::fmt::Display| Failure::new(exit::UNAVAILABLE, format!("dynamodb: {error}"));
+        let failed =
+            |error: &dyn std::fmt::Display| Failure::new(exit::UNAVAILABLE, format!("dynamodb: {error}"));
         let admin = DynamoDbAdmin::new(settings).map_err(|error| failed(&error))?;
         for done in admin.create().map_err(|error| failed(&error))? {
             println!("dynamodb: {done}");
