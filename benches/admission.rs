@@ -27,6 +27,7 @@ use beacond::domain::time::Timestamp;
 use beacond::latency::Latencies;
 use beacond::pipeline::{
     Admitted, Admitter, BatchLimits, DirectorySettings, Pipeline, PipelinePorts, PipelineSettings, Received,
+    TierSettings,
 };
 use beacond::ports::{
     BatchWriter, Block, Clock, DeadLetter, DeadLetters, Delivery, PortFuture, StoreError, SystemOfRecord,
@@ -154,6 +155,7 @@ fn pipeline() -> Arc<Pipeline> {
         events_batch: batch,
         question_timeout: Duration::from_secs(2),
         directory: DirectorySettings::default(),
+        tiers: TierSettings::default(),
     };
     let ports = PipelinePorts {
         record: Arc::new(Registered),

@@ -1,9 +1,12 @@
 //! The composition root: builds every part of the daemon, runs them, and stops them in order.
 
+mod companions;
 mod metrics;
 mod readiness;
 mod report;
+mod stores;
 
+use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -12,18 +15,21 @@ use serde::Serialize;
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::CancellationToken;
 
+use self::companions::Companions;
 use self::report::Observer;
 pub use self::report::Report;
+use self::stores::{Background, Stores};
 use crate::clock::SystemClock;
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::data_dir::{DataDir, DataDirError, Holder};
-use crate::domain::window::SPACING_US;
 use crate::latency::Latencies;
 use crate::listen::{BindError, ListenSettings, Listeners};
 use crate::ops::{AdminSources, AdminThread, Reason, Sample};
 use crate::pipeline::{Ledger, Pipeline, PipelinePorts, WriterThreads};
-use crate::ports::{Clock, StoreError, SystemOfRecord};
-use crate::stores::sqlite::{OpenError, SqliteReader, SqliteWriter};
+use crate::ports::Clock;
+use crate::stores::dead_letters::DeadLetterFile;
+use crate::stores::snapshot::SNAPSHOT_FILE;
+use crate::stores::sqlite::OpenError;
 use crate::tasks::TaskGroup;
 
 /// A daemon with everything opened and bound, serving nothing yet.
@@ -41,6 +47,7 @@ pub struct Daemon {
     stopping: CancellationToken,
     addresses: Addresses,
     refreshes: TaskGroup,
+    background: Background,
     insecure_dev: bool,
     data_dir: DataDir,
 }
@@ -74,9 +81,17 @@ pub enum StartError {
     /// The embedded store.
     #[error(transparent)]
     Store(#[from] OpenError),
-    /// A question to it at start.
+    /// The configuration of a store.
     #[error(transparent)]
-    Question(#[from] StoreError),
+    Config(#[from] ConfigError),
+    /// A store is there and not as it must be: somebody must mend it first.
+    #[error("{store} is not as it must be: {}", lines.join("; "))]
+    Wrong {
+        /// Which store.
+        store: &'static str,
+        /// What is wrong, a line each.
+        lines: Vec<String>,
+    },
     /// A listener.
     #[error(transparent)]
     Listen(#[from] BindError),
@@ -93,6 +108,12 @@ pub enum StartError {
     System(#[from] io::Error),
 }
 
+impl StartError {
+    fn wrong(store: &'static str, error: &dyn fmt::Display) -> Self {
+        Self::Wrong { store, lines: vec![error.to_string()] }
+    }
+}
+
 impl Daemon {
     /// Opens the store, binds every address, and starts the writer.
     ///
@@ -100,10 +121,9 @@ impl Daemon {
     /// The first thing that cannot be had, in one line.
     pub fn build(config: &Config) -> Result<Self, StartError> {
         let data_dir = DataDir::hold(config.data_dir())?;
-        // The writer's opening brings the schema up to date, so it comes first.
-        let writer = SqliteWriter::open(data_dir.path())?;
-        let record: Arc<dyn SystemOfRecord> = Arc::new(SqliteReader::open(data_dir.path())?);
         let runtime = Builder::new_multi_thread().thread_name("worker").enable_all().build()?;
+        let background = Background::new();
+        let stores = Stores::open(config, data_dir.path(), &runtime, &background)?;
         let settings = config.listen();
         let listeners = {
             let _inside = runtime.enter();
@@ -115,27 +135,34 @@ impl Daemon {
         let addresses = Addresses { tcp, udp, admin: admin.local_addr().map_err(admin_failed)? };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
         let refreshes = TaskGroup::new("refreshes");
-        let newest = runtime.block_on(record.newest_identity())?;
+        let Stores { record, dead_letters, health, postgres, .. } = stores;
         let ports = PipelinePorts {
-            record,
-            beacon_cache: None,
-            record_writer: ("sqlite", Box::new(writer)),
-            events_writer: None,
-            latest: None,
-            dead_letters: Arc::new(Nowhere),
+            record: Arc::clone(&record),
+            beacon_cache: stores.beacon_cache,
+            record_writer: stores.record_writer,
+            events_writer: stores.events_writer,
+            latest: stores.latest,
+            dead_letters: Arc::<DeadLetterFile>::clone(&dead_letters),
             clock: Arc::clone(&clock),
             latencies: Arc::new(Latencies::new()),
             refreshes: refreshes.clone(),
         };
         let (pipeline, writers) = Pipeline::start(&config.pipeline(), ports, secret()?)?;
-        if let Some(newest) = newest {
-            // The window starts empty: what lies within a minute of what is stored is asked about.
-            pipeline.unknown_before(newest.plus_micros(SPACING_US));
-        }
+        let companions = Companions {
+            pipeline: Arc::clone(&pipeline),
+            record,
+            clock: Arc::clone(&clock),
+            postgres,
+            snapshot: data_dir.path().join(SNAPSHOT_FILE),
+            snapshot_every: config.snapshot_every(),
+        };
+        companions.start(&runtime, &background)?;
         let observer = Observer::new(
             Arc::clone(&pipeline),
             Arc::clone(listeners.counters()),
             std::iter::once(writers.record()).chain(writers.events()).cloned().collect(),
+            health,
+            dead_letters,
         );
         let stopping = CancellationToken::new();
         let admin = AdminThread::serve(admin, sources(&observer, pipeline.latencies(), &stopping))?;
@@ -152,6 +179,7 @@ impl Daemon {
             stopping,
             addresses,
             refreshes,
+            background,
             insecure_dev: config.insecure_dev(),
             data_dir,
         })
@@ -189,6 +217,7 @@ impl Daemon {
         });
         self.pipeline.close();
         self.writers.join();
+        self.runtime.block_on(self.background.stop());
         // Cut off are only sessions that hear nothing any more; all that was accepted has been settled above.
         self.runtime.shutdown_background();
         self.admin.stop();
@@ -222,13 +251,4 @@ fn secret() -> io::Result<[u8; 16]> {
     let mut secret = [0; 16];
     getrandom::fill(&mut secret).map_err(|error| io::Error::other(error.to_string()))?;
     Ok(secret)
-}
-
-#[derive(Debug)]
-struct Nowhere;
-
-impl crate::ports::DeadLetters for Nowhere {
-    fn keep(&self, _: &crate::ports::DeadLetter) -> Result<(), StoreError> {
-        Err(StoreError::Unavailable { store: "dead letters", reason: "there is no file".into() })
-    }
 }

@@ -21,7 +21,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::app::StartError;
 use crate::config::{Config, ConfigError, DEFAULT_TOML, Overrides};
-use crate::data_dir::{self, DataDirError};
+use crate::data_dir::DataDirError;
 use crate::ports::StoreError;
 use crate::stores::sqlite::OpenError;
 

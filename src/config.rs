@@ -22,7 +22,7 @@ use crate::domain::clock::TimeLimits;
 use crate::domain::confidence::ConfidenceSettings;
 use crate::domain::time::MICROS_PER_SECOND;
 use crate::listen::ListenSettings;
-use crate::pipeline::{BatchLimits, DirectorySettings, PipelineSettings};
+use crate::pipeline::{BatchLimits, DirectorySettings, PipelineSettings, TierSettings};
 
 /// The default configuration, every key with a comment.
 pub const DEFAULT_TOML: &str = include_str!("config/default.toml");
@@ -286,8 +286,9 @@ impl Config {
             window_entries: pipeline.window_entries.to_usize(),
             queue_rows: pipeline.queue_rows.to_usize(),
             batch,
-            events_batch: batch,
+            events_batch: BatchLimits { rows: self.dynamodb.batch_rows.to_usize(), ..batch },
             question_timeout,
+            tiers: TierSettings::default(),
             directory: DirectorySettings {
                 max_entries: self.directory.max_entries.to_u64(),
                 fresh_for: self.directory.fresh_for_ms.duration(),

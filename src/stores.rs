@@ -1,6 +1,7 @@
 //! The stores behind the ports, one module each; drivers and their errors stop here.
 
 mod batch_plan;
+mod check;
 pub mod dead_letters;
 pub mod dynamodb;
 mod import;
@@ -9,4 +10,5 @@ pub mod redis;
 pub mod snapshot;
 pub mod sqlite;
 
+pub use self::check::{CheckLine, StartCheck};
 pub use self::import::ImportSummary;

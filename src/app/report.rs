@@ -5,8 +5,13 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+use super::stores::StoresHealth;
 use crate::listen::{ListenCounters, ListenCounts};
-use crate::pipeline::{Ledger, Pipeline, StoreHealth};
+use crate::pipeline::{DirectoryCounts, Ledger, Pipeline, StoreHealth};
+use crate::stores::dead_letters::DeadLetterFile;
+use crate::stores::dynamodb::DynamoDbHealth;
+use crate::stores::postgres::{ForeignKeys, PostgresWriterStatus};
+use crate::stores::redis::RedisHealth;
 
 /// What `beacond stats --json` prints.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,6 +36,14 @@ pub struct Report {
     pub beacons: DirectoryReport,
     /// The registry of gateways.
     pub gateways: DirectoryReport,
+    /// PostgreSQL, where it is the system of record.
+    pub postgres: Option<PostgresReport>,
+    /// Redis, where there is one.
+    pub redis: Option<RedisReport>,
+    /// DynamoDB, where events go there.
+    pub dynamodb: Option<DynamoDbReport>,
+    /// The dead letters.
+    pub dead_letters: DeadLettersReport,
 }
 
 /// What a store's writer has done.
@@ -88,13 +101,135 @@ pub struct WindowReport {
     pub bytes: usize,
 }
 
-/// Loads of a directory from the system of record.
+/// A directory of registrations: totals since start, then what is so now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct DirectoryReport {
-    /// Begun.
+    /// Registrations answered from memory within their time.
+    pub from_memory: u64,
+    /// "Not registered", answered from memory.
+    pub absent_from_memory: u64,
+    /// Answers from the shared cache.
+    pub from_shared_cache: u64,
+    /// Answers from the system of record.
+    pub from_record: u64,
+    /// Registrations that served past their time.
+    pub served_expired: u64,
+    /// Questions left unanswered.
+    pub cannot_say: u64,
+    /// Loads begun.
     pub loads: u64,
     /// Failed of them.
     pub failed_loads: u64,
+    /// Loads thrown away for a notice that overlapped them.
+    pub thrown_away: u64,
+    /// Failures of the shared cache.
+    pub shared_cache_failures: u64,
+    /// Keys told to have changed.
+    pub notices: u64,
+    /// Keys in memory, about.
+    pub entries: u64,
+    /// Keys that the shared cache has still to forget.
+    pub owed: u64,
+    /// Whether the system of record could not be asked when it was last tried.
+    pub record_failing: bool,
+    /// The same of the shared cache.
+    pub shared_cache_failing: bool,
+    /// Whether answers of the shared cache are confirmed.
+    pub shared_cache_distrusted: bool,
+    /// Whether every change is being told.
+    pub followed: bool,
+}
+
+impl DirectoryReport {
+    const fn of(counts: &DirectoryCounts) -> Self {
+        Self {
+            from_memory: counts.from_memory,
+            absent_from_memory: counts.absent_from_memory,
+            from_shared_cache: counts.from_shared_cache,
+            from_record: counts.from_record,
+            served_expired: counts.served_expired,
+            cannot_say: counts.cannot_say,
+            loads: counts.loads,
+            failed_loads: counts.failed_loads,
+            thrown_away: counts.thrown_away,
+            shared_cache_failures: counts.shared_cache_failures,
+            notices: counts.notices,
+            entries: counts.entries,
+            owed: counts.owed,
+            record_failing: counts.record_failing,
+            shared_cache_failing: counts.shared_cache_failing,
+            shared_cache_distrusted: counts.shared_cache_distrusted,
+            followed: counts.followed,
+        }
+    }
+}
+
+/// PostgreSQL's writer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PostgresReport {
+    /// Rows found within a minute of another of their customer: never any.
+    pub near_rows: u64,
+    /// Batches, or parts of them, merged through the staging table.
+    pub merges: u64,
+    /// Who checks foreign keys: `batch` or `row`; nothing before the first connection.
+    pub foreign_keys: Option<String>,
+}
+
+/// The shared cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RedisReport {
+    /// Whether it is connected.
+    pub up: bool,
+    /// Customers written.
+    pub customers_written: u64,
+    /// Customers for whom it held a newer identity.
+    pub customers_superseded: u64,
+    /// Customers that could not be written.
+    pub customers_failed: u64,
+    /// Customers dropped: no room, or no server.
+    pub customers_dropped: u64,
+    /// Beacons kept.
+    pub beacons_kept: u64,
+    /// Hashes of beacons that do not fit the model.
+    pub beacons_malformed: u64,
+    /// Requests that failed.
+    pub requests_failed: u64,
+    /// Times it went away.
+    pub times_down: u64,
+}
+
+/// DynamoDB's writer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DynamoDbReport {
+    /// Calls that may be in flight.
+    pub call_limit: u64,
+    /// Calls in flight.
+    pub calls_in_flight: u64,
+    /// The last call's round trip, in microseconds.
+    pub last_round_trip_us: u64,
+    /// Calls made.
+    pub calls: u64,
+    /// Calls throttled as a whole.
+    pub throttled_calls: u64,
+    /// Items returned unprocessed.
+    pub unprocessed_items: u64,
+    /// Calls that failed otherwise.
+    pub failed_calls: u64,
+    /// Items stored.
+    pub stored_items: u64,
+}
+
+/// The rows that stores refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct DeadLettersReport {
+    /// Letters.
+    pub letters: u64,
+    /// Lines of the file that cannot be read.
+    pub damaged: u64,
+    /// Size of the file.
+    pub bytes: u64,
+    /// The size it does not pass.
+    pub max_bytes: u64,
 }
 
 /// Reads a running daemon.
@@ -104,6 +239,8 @@ pub(super) struct Observer {
     pipeline: Arc<Pipeline>,
     listeners: Arc<ListenCounters>,
     writers: Vec<Arc<StoreHealth>>,
+    stores: StoresHealth,
+    dead_letters: Arc<DeadLetterFile>,
 }
 
 impl Observer {
@@ -113,8 +250,10 @@ impl Observer {
         pipeline: Arc<Pipeline>,
         listeners: Arc<ListenCounters>,
         writers: Vec<Arc<StoreHealth>>,
+        stores: StoresHealth,
+        dead_letters: Arc<DeadLetterFile>,
     ) -> Self {
-        Self { started_at: Instant::now(), pipeline, listeners, writers }
+        Self { started_at: Instant::now(), pipeline, listeners, writers, stores, dead_letters }
     }
 
     /// The ledger alone.
@@ -128,7 +267,7 @@ impl Observer {
     pub(super) fn report(&self) -> Report {
         let ledger = self.pipeline.ledger();
         let (entries, bytes) = self.pipeline.window_size();
-        let loads = |(loads, failed_loads)| DirectoryReport { loads, failed_loads };
+        let letters = self.dead_letters.counts();
         Report {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_s: self.started_at.elapsed().as_secs(),
@@ -138,8 +277,53 @@ impl Observer {
             writers: self.writers.iter().map(|health| WriterReport::of(health)).collect(),
             queued_rows: self.pipeline.queued(),
             window: WindowReport { entries, bytes },
-            beacons: loads(self.pipeline.beacons().loads()),
-            gateways: loads(self.pipeline.gateways().loads()),
+            beacons: DirectoryReport::of(&self.pipeline.beacons().counts()),
+            gateways: DirectoryReport::of(&self.pipeline.gateways().counts()),
+            postgres: self.stores.postgres.as_deref().map(of_postgres),
+            redis: self.stores.redis.as_deref().map(of_redis),
+            dynamodb: self.stores.dynamodb.as_deref().map(of_dynamodb),
+            dead_letters: DeadLettersReport {
+                letters: letters.letters,
+                damaged: letters.damaged,
+                bytes: letters.bytes,
+                max_bytes: letters.max_bytes,
+            },
         }
+    }
+}
+
+fn of_postgres(status: &PostgresWriterStatus) -> PostgresReport {
+    let foreign_keys = status.foreign_keys().map(|keys| match keys {
+        ForeignKeys::CheckedByBatch => "batch".to_owned(),
+        ForeignKeys::CheckedByRow => "row".to_owned(),
+    });
+    PostgresReport { near_rows: status.near_rows(), merges: status.merges(), foreign_keys }
+}
+
+fn of_redis(health: &RedisHealth) -> RedisReport {
+    let counts = health.counts();
+    RedisReport {
+        up: health.is_up(),
+        customers_written: counts.customers_written,
+        customers_superseded: counts.customers_superseded,
+        customers_failed: counts.customers_failed,
+        customers_dropped: counts.customers_dropped,
+        beacons_kept: counts.beacons_kept,
+        beacons_malformed: counts.beacons_malformed,
+        requests_failed: counts.requests_failed,
+        times_down: counts.times_down,
+    }
+}
+
+fn of_dynamodb(health: &DynamoDbHealth) -> DynamoDbReport {
+    DynamoDbReport {
+        call_limit: health.call_limit(),
+        calls_in_flight: health.calls_in_flight(),
+        last_round_trip_us: u64::try_from(health.last_round_trip().as_micros()).unwrap_or(u64::MAX),
+        calls: health.calls(),
+        throttled_calls: health.throttled_calls(),
+        unprocessed_items: health.unprocessed_items(),
+        failed_calls: health.failed_calls(),
+        stored_items: health.stored_items(),
     }
 }

@@ -1,6 +1,6 @@
 //! The stores of a configuration, opened: what the pipeline stands on, and what runs beside it for them.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,26 +8,18 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use super::StartError;
-use crate::backoff::Backoff;
 use crate::config::{Config, PostgresRecordSettings, RecordSettings, StoreSettings};
-use crate::pipeline::Pipeline;
 use crate::ports::{BatchWriter, BeaconCache, LatestIdentities, SystemOfRecord};
 use crate::stores::StartCheck;
 use crate::stores::dead_letters::DeadLetterFile;
 use crate::stores::dynamodb::{DynamoDbAdmin, DynamoDbHealth, DynamoDbSettings, DynamoDbWriter};
-use crate::stores::postgres::{
-    BeaconChangesTask, PostgresRecord, PostgresWriter, PostgresWriterHealth, TableCare, check_at_start,
-};
+use crate::stores::postgres::{PostgresRecord, PostgresWriter, PostgresWriterStatus, check_at_start};
 use crate::stores::redis::{Redis, RedisHealth, RedisSettings};
-use crate::stores::snapshot;
 use crate::stores::sqlite::{SqliteReader, SqliteWriter};
 use crate::tasks::TaskGroup;
 
 /// How long the stores' tasks may take to end, the last write into the cache included.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
-
-/// The snapshot's file in the data directory.
-const SNAPSHOT_FILE: &str = "registrations.snapshot";
 
 /// A store's writer, and what the store is called.
 type Writer = (&'static str, Box<dyn BatchWriter>);
@@ -41,13 +33,14 @@ pub(super) struct Stores {
     pub(super) events_writer: Option<Writer>,
     pub(super) dead_letters: Arc<DeadLetterFile>,
     pub(super) health: StoresHealth,
-    postgres: Option<PostgresRecordSettings>,
+    /// Where changes of beacons are heard of, if they are told.
+    pub(super) postgres: Option<PostgresRecordSettings>,
 }
 
 /// How the stores are doing, for reports.
 #[derive(Debug, Clone, Default)]
 pub(super) struct StoresHealth {
-    pub(super) postgres: Option<Arc<PostgresWriterHealth>>,
+    pub(super) postgres: Option<Arc<PostgresWriterStatus>>,
     pub(super) redis: Option<Arc<RedisHealth>>,
     pub(super) dynamodb: Option<Arc<DynamoDbHealth>>,
 }
@@ -55,8 +48,8 @@ pub(super) struct StoresHealth {
 /// Tasks that run beside the pipeline for the stores.
 #[derive(Debug, Clone)]
 pub(super) struct Background {
-    tasks: TaskGroup,
-    stop: CancellationToken,
+    pub(super) tasks: TaskGroup,
+    pub(super) stop: CancellationToken,
 }
 
 impl Background {
@@ -90,7 +83,7 @@ impl Stores {
             }
             RecordSettings::Postgres(settings) => {
                 let (record, writer) = open_postgres(&settings, runtime, background)?;
-                health.postgres = Some(Arc::clone(writer.health()));
+                health.postgres = Some(writer.status());
                 (record, ("postgres", Box::new(writer) as Box<dyn BatchWriter>), Some(settings))
             }
         };
@@ -121,8 +114,7 @@ fn open_postgres(
     let unusable = |error: &dyn std::fmt::Display| StartError::wrong("postgres", error);
     let record = PostgresRecord::new(&settings.server, settings.reader, background.tasks.clone())
         .map_err(|error| unusable(&error))?;
-    let writer =
-        PostgresWriter::new(&settings.server, settings.writer).map_err(|error| unusable(&error))?;
+    let writer = PostgresWriter::new(&settings.writer).map_err(|error| unusable(&error))?;
     Ok((Arc::new(record), writer))
 }
 
@@ -160,27 +152,5 @@ fn started(store: &'static str, check: StartCheck) -> Result<(), StartError> {
             Ok(())
         }
         StartCheck::Wrong(lines) => Err(StartError::Wrong { store, lines }),
-    }
-}
-
-/// What runs beside the pipeline once there is one.
-pub(super) struct Companions {
-    pipeline: Arc<Pipeline>,
-    record: Arc<dyn SystemOfRecord>,
-    postgres: Option<PostgresRecordSettings>,
-    snapshot: PathBuf,
-    snapshot_every: Duration,
-}
-
-impl Stores {
-    /// What is left to be done for `pipeline` by the stores it was built on.
-    pub(super) fn companions(&self, pipeline: &Arc<Pipeline>, config: &Config, data_dir: &Path) -> Companions {
-        Companions {
-            pipeline: Arc::clone(pipeline),
-            record: Arc::clone(&self.record),
-            postgres: self.postgres.clone(),
-            snapshot: data_dir.join(SNAPSHOT_FILE),
-            snapshot_every: config.snapshot_every(),
-        }
     }
 }

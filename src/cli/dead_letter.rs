@@ -35,9 +35,9 @@ pub(super) fn run(command: DeadLetterCommand) -> Result<ExitCode, Failure> {
     let kept = dead_letters::list(config.data_dir()).map_err(|error| failed(&error))?;
     let mut letters = Vec::new();
     for letter in kept {
-        match letter {
+        match letter.map_err(|error| failed(&error))? {
             Ok(letter) => letters.extend(listed(letter)),
-            Err(error) => eprintln!("beacond: {error}"),
+            Err(damaged) => eprintln!("beacond: {damaged}"),
         }
     }
     print_list(letters.into_iter(), args.json)

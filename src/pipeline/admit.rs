@@ -10,7 +10,7 @@ use super::answer::{Admitted, AdmittedPreferences, PendingPreferences, Preferenc
 use super::batch::BatchLimits;
 use super::core::{Core, Effect, State};
 use super::decide::{Candidate, Judged, LateAnswer, Times, beacon_of, decide};
-use super::directory::{Directory, DirectorySettings};
+use super::directory::{Directory, DirectorySettings, Tier, TierSettings};
 use super::judge::{BeaconVerdict, Rules};
 use super::ledger::Ledger;
 use super::writer::PipelinePorts;
@@ -52,6 +52,8 @@ pub struct PipelineSettings {
     pub question_timeout: Duration,
     /// How long registrations are good.
     pub directory: DirectorySettings,
+    /// What beacons have beside.
+    pub tiers: TierSettings,
 }
 
 /// The pipeline: shared by all sessions.
@@ -102,18 +104,17 @@ impl Pipeline {
     ) -> Self {
         let limits =
             WindowLimits::new(settings.horizon_us, settings.time.max_ahead_us, settings.window_entries);
-        let (beacons, gateways) = (Arc::clone(&ports.record), Arc::clone(&ports.record));
+        let gateways = Arc::clone(&ports.record);
         Self {
             core: core_of(DuplicateWindow::new(limits)),
             rules: Rules { time: settings.time, curve: ConfidenceCurve::new(&settings.confidence) },
             hasher: CustomerHasher::new(secret),
-            beacons: Directory::new(
+            beacons: Directory::of_beacons(
                 settings.directory,
+                settings.tiers,
                 ports.refreshes.clone(),
-                Box::new(move |id| {
-                    let record = Arc::clone(&beacons);
-                    Box::pin(async move { record.beacon(id).await })
-                }),
+                Arc::clone(&ports.record),
+                ports.beacon_cache.clone(),
             ),
             gateways: Directory::new(
                 settings.directory,
@@ -238,11 +239,11 @@ impl Admitter {
         sightings: &[ClaimedSighting<'_>],
     ) -> Admitted {
         let decoded_at = Instant::now();
-        let (admitted, decided_at) = self.admit(gateway, received, beacons, sightings).await;
+        let (admitted, stage, decided_at) = self.admit(gateway, received, beacons, sightings).await;
         let latencies = &self.pipeline.latencies;
         let count = sightings.len() as u64;
         latencies.record(Stage::Decode, decoded_at - received.at, count);
-        latencies.record(Stage::AdmitMemory, decided_at - decoded_at, count);
+        latencies.record(stage, decided_at - decoded_at, count);
         self.judged.clear();
         self.judged.shrink_to(KEPT_SIGHTINGS);
         admitted
@@ -254,8 +255,8 @@ impl Admitter {
         received: &Received,
         beacons: &[BeaconClaim],
         sightings: &[ClaimedSighting<'_>],
-    ) -> (Admitted, Instant) {
-        self.resolve(gateway, beacons).await;
+    ) -> (Admitted, Stage, Instant) {
+        let stage = self.resolve(gateway, beacons).await;
         let candidates = self.judge(&received.clock, sightings);
         let pipeline = Arc::clone(&self.pipeline);
         let room = pipeline.room(candidates).await;
@@ -266,7 +267,8 @@ impl Admitter {
             let asked = self.late_questions(&state, now, sightings);
             if asked.is_empty() {
                 let times = Times::new(now, now, received.at);
-                return self.decide_within(room, &mut state, times, sightings, &LateAnswer::NotAsked);
+                let admitted = self.decide_within(room, &mut state, times, sightings, &LateAnswer::NotAsked);
+                return (admitted, stage, times.decided_at);
             }
             (asked, now)
         };
@@ -280,7 +282,8 @@ impl Admitter {
         let stale = asked_at.elapsed() > pipeline.question_timeout;
         let late = if stale { LateAnswer::CannotBeAsked } else { late };
         let times = Times::new(fresh_at, pipeline.clock.read().now, received.at);
-        self.decide_within(room, &mut state, times, sightings, &late)
+        let admitted = self.decide_within(room, &mut state, times, sightings, &late);
+        (admitted, stage, times.decided_at)
     }
 
     /// Takes a customer's preferences in.
@@ -321,14 +324,22 @@ impl Admitter {
         AdmittedPreferences::Final(answer)
     }
 
-    async fn resolve(&mut self, gateway: &Gateway, beacons: &[BeaconClaim]) {
+    /// Looks the beacons up, and tells the stage that has to account for the time.
+    async fn resolve(&mut self, gateway: &Gateway, beacons: &[BeaconClaim]) -> Stage {
         self.verdicts.clear();
+        let mut slowest = Tier::Memory;
         // One after the other: nearly all are held in memory. All that have to be waited for share one deadline.
         let directory = &self.pipeline.beacons;
         let deadline = directory.deadline();
         for claim in beacons {
-            let (known, _) = directory.resolve_until(&claim.id, deadline).await;
+            let (known, tier) = directory.resolve_until(&claim.id, deadline).await;
+            slowest = slowest.max(tier);
             self.verdicts.push(BeaconVerdict::new(claim, known, gateway));
+        }
+        match slowest {
+            Tier::Memory => Stage::AdmitMemory,
+            Tier::SharedCache => Stage::AdmitCache,
+            Tier::Record => Stage::AdmitRecord,
         }
     }
 
@@ -381,12 +392,12 @@ impl Admitter {
         times: Times,
         sightings: &[ClaimedSighting<'_>],
         late: &LateAnswer,
-    ) -> (Admitted, Instant) {
+    ) -> Admitted {
         let decided = decide(state, times, &self.verdicts, self.judged.iter().zip(sightings), late);
         // What is on its way keeps its room until it is finished; the rest is given back here.
         if let Some(taken) = room.and_then(|mut room| room.split(decided.places)) {
             taken.forget();
         }
-        (decided.admitted, times.decided_at)
+        decided.admitted
     }
 }

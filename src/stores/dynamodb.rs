@@ -16,7 +16,7 @@ mod writer;
 use std::num::NonZeroU16;
 use std::time::Duration;
 
-pub use self::admin::{CheckLine, DynamoDbAdmin, DynamoDbAdminError, StartCheck};
+pub use self::admin::{DynamoDbAdmin, DynamoDbAdminError};
 pub use self::health::DynamoDbHealth;
 pub use self::record::WrongSuffixes;
 pub use self::table::INDEX;

@@ -18,7 +18,7 @@ use redis::{Client, ConnectionAddr, RedisError};
 use tokio_util::sync::CancellationToken;
 
 pub use self::beacons::RedisBeaconCache;
-pub use self::check::{CheckLine, check};
+pub use self::check::check;
 pub use self::customers::{CUSTOMER_CACHED_FOR, RedisLatestIdentities};
 pub use self::health::{RedisCounts, RedisHealth};
 use self::links::Links;

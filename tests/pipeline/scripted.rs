@@ -15,7 +15,8 @@ use beacond::domain::sighting::BeaconClaim;
 use beacond::domain::time::Timestamp;
 use beacond::latency::Latencies;
 use beacond::pipeline::{
-    BatchLimits, DirectorySettings, Pipeline, PipelinePorts, PipelineSettings, Received, WriterThreads,
+    BatchLimits, DirectorySettings, Pipeline, PipelinePorts, PipelineSettings, Received, TierSettings,
+    WriterThreads,
 };
 use beacond::ports::{
     BatchWriter, Block, Clock, DeadLetter, DeadLetters, Delivery, LatestIdentities, PortFuture, StoreError,
@@ -89,6 +90,7 @@ pub(super) fn start_over(
         events_batch: batch,
         question_timeout: Duration::from_secs(2),
         directory: DirectorySettings::default(),
+        tiers: TierSettings::default(),
     };
     adjust(&mut settings);
     let writer = Arc::new(WriterScript { rows: Arc::clone(&record.rows), ..WriterScript::default() });

@@ -8,32 +8,13 @@ use super::connection::{connect, runtime};
 use super::failure::{Failure, FailureKind};
 use super::record::{self, Recorded, SuffixTrouble, WrongSuffixes};
 use super::table::{self, TimeToLive};
+use crate::stores::{CheckLine, StartCheck};
 
 /// Makes and checks the table. It blocks the calling thread.
 #[derive(Debug)]
 pub struct DynamoDbAdmin {
     settings: DynamoDbSettings,
     runtime: Runtime,
-}
-
-/// One part of a check, and what was found: what is right, or what is wrong.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CheckLine {
-    /// Which part.
-    pub part: &'static str,
-    /// What it is, or what is wrong with it.
-    pub found: Result<String, String>,
-}
-
-/// Whether a daemon may start on this table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StartCheck {
-    /// It may; N is recorded.
-    Right,
-    /// It cannot be said now. The writer finds out before it writes the first item.
-    Unreachable(String),
-    /// It may not, until all of these are mended.
-    Wrong(Vec<String>),
 }
 
 /// Why the table was not made.

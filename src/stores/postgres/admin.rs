@@ -9,7 +9,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 use tokio_postgres::{Row, Transaction};
 
-use super::check::{self, CheckLine};
+use super::check;
 use super::connect::{Connector, PostgresSettings};
 use super::failure::{bad_row, store_error, unavailable};
 use super::migrate::{self, SchemaVersion};
@@ -19,7 +19,7 @@ use super::session::{Session, bounded};
 use crate::domain::beacon::Beacon;
 use crate::domain::gateway::{Gateway, StoreScope};
 use crate::ports::StoreError;
-use crate::stores::ImportSummary;
+use crate::stores::{CheckLine, ImportSummary};
 use crate::tasks::TaskGroup;
 
 /// `xmax` is 0 in a row that was not there before: an update leaves its transaction's mark.

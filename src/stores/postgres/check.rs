@@ -13,6 +13,7 @@ use super::failure::words;
 use super::session::Session;
 use super::{migrate, partitions};
 use crate::ports::StoreError;
+use crate::stores::{CheckLine, StartCheck};
 use crate::tasks::TaskGroup;
 
 /// The oldest server: the first on which SET of a single setting may be granted.
@@ -24,26 +25,6 @@ const START_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Wrong things named in a line at most.
 const NAMED_AT_MOST: usize = 5;
-
-/// What was found of one part.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CheckLine {
-    /// Which part.
-    pub part: &'static str,
-    /// What is right, in a few words, or what is wrong and what to do.
-    pub found: Result<String, String>,
-}
-
-/// What a start finds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StartCheck {
-    /// All is as needed.
-    Right,
-    /// It cannot be said: the server is not there, which is waited for.
-    Unreachable(String),
-    /// Somebody must mend these first.
-    Wrong(Vec<String>),
-}
 
 /// Checks the database, in a bounded time, after making the partitions of this year and the next where they are
 /// missing.

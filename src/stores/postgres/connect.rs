@@ -1,6 +1,5 @@
 //! Connects to the server that a URL names, over TLS where the URL asks for it.
 
-use std::error::Error as _;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +13,7 @@ use tokio_postgres::{Client, Config, Connection, Error, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::STORE;
+use super::failure::words;
 use crate::ports::StoreError;
 
 /// What to connect to, and how long things there may take.
@@ -233,17 +233,6 @@ fn unescaped(text: &str) -> Result<String, ConnectError> {
         rest = after;
     }
     String::from_utf8(bytes).map_err(|_| broken)
-}
-
-/// What went wrong in one line. Of the server's words only the message and its SQLSTATE: DETAIL holds keys.
-fn words(error: &Error) -> String {
-    if let Some(error) = error.as_db_error() {
-        return format!("{} (SQLSTATE {})", error.message(), error.code().code());
-    }
-    match error.source() {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    }
 }
 
 #[cfg(test)]

@@ -8,8 +8,8 @@ use std::time::Duration;
 use bb8::{ManageConnection, Pool, RunError};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
-use tokio_postgres::Statement;
 use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Row, Statement};
 
 use super::connect::{ConnectError, Connector, PostgresSettings};
 use super::failure::{store_error, unavailable};
@@ -108,19 +108,14 @@ impl PostgresRecord {
             .unwrap_or_else(|_| Err(unavailable(self.last_failure.or("no answer in time"))))
     }
 
-    async fn rows(
-        &self,
-        question: fn(&Questions) -> &Statement,
-        values: &[&(dyn ToSql + Sync)],
-    ) -> Result<Vec<tokio_postgres::Row>, StoreError> {
+    async fn rows(&self, question: Question, values: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, StoreError> {
         let mut asker = self.pool.get().await.map_err(|error| match error {
             RunError::User(error) => error,
             RunError::TimedOut => unavailable(self.last_failure.or("no connection in time")),
         })?;
+        // What fails or is given up is not used again: it may be cut, hang, or hold statements of an older schema.
         asker.in_use = true;
-        let rows = asker.session.client.query(question(&asker.questions), values).await;
-        // What failed is not used again: it may be cut, hang, or hold statements of an older schema.
-        let rows = rows.map_err(|error| store_error(&error))?;
+        let rows = asker.ask(question, values).await.map_err(|error| store_error(&error))?;
         asker.in_use = false;
         Ok(rows)
     }
@@ -130,14 +125,14 @@ impl SystemOfRecord for PostgresRecord {
     fn beacon(&self, id: BeaconId) -> PortFuture<'_, Result<Option<Beacon>, StoreError>> {
         Box::pin(self.ask(async move {
             let mut buffer = [0; 36];
-            let rows = self.rows(|ask| &ask.beacon, &[&id.write_text(&mut buffer)]).await?;
+            let rows = self.rows(Question::Beacon, &[&id.write_text(&mut buffer)]).await?;
             rows.first().map(rows::beacon).transpose()
         }))
     }
 
     fn gateway(&self, id: GatewayId) -> PortFuture<'_, Result<Option<Gateway>, StoreError>> {
         Box::pin(self.ask(async move {
-            let rows = self.rows(|ask| &ask.gateway, &[&id.as_str()]).await?;
+            let rows = self.rows(Question::Gateway, &[&id.as_str()]).await?;
             rows.first().map(rows::gateway).transpose()
         }))
     }
@@ -152,14 +147,14 @@ impl SystemOfRecord for PostgresRecord {
             let customers: Vec<&str> = ranges.iter().map(|range| range.customer_id.as_str()).collect();
             let after: Vec<Time> = ranges.iter().map(|range| Time(range.after)).collect();
             let before: Vec<Time> = ranges.iter().map(|range| Time(range.before)).collect();
-            let found = self.rows(|ask| &ask.near, &[&customers, &after, &before]).await?;
+            let found = self.rows(Question::Near, &[&customers, &after, &before]).await?;
             found.iter().map(|row| near(row, &ranges)).collect()
         }))
     }
 
     fn newest_identity(&self) -> PortFuture<'_, Result<Option<Timestamp>, StoreError>> {
         Box::pin(self.ask(async move {
-            let rows = self.rows(|ask| &ask.newest, &[]).await?;
+            let rows = self.rows(Question::Newest, &[]).await?;
             rows.first().map(|row| rows::time(row, 0, "customer_identities.detected_at")).transpose()
         }))
     }
@@ -187,7 +182,7 @@ fn ranges(mut asked: Vec<(CustomerId, Timestamp)>) -> Vec<Range> {
     ranges
 }
 
-fn near(row: &tokio_postgres::Row, ranges: &[Range]) -> Result<CustomerIdentity, StoreError> {
+fn near(row: &Row, ranges: &[Range]) -> Result<CustomerIdentity, StoreError> {
     let place: i64 = rows::value(row, 0, "place")?;
     let range = usize::try_from(place - 1).ok().and_then(|place| ranges.get(place));
     let range = range.ok_or_else(|| unavailable("it answered what was not asked".to_owned()))?;
@@ -202,36 +197,59 @@ struct Sessions {
     last_failure: LastFailure,
 }
 
-/// A connection with its questions prepared.
+/// What is asked.
+#[derive(Debug, Clone, Copy)]
+enum Question {
+    Beacon,
+    Gateway,
+    Near,
+    Newest,
+}
+
+impl Question {
+    const fn statement(self) -> (&'static str, &'static [Type]) {
+        const TIMES: Type = Type::TIMESTAMPTZ_ARRAY;
+        match self {
+            Self::Beacon => (SELECT_BEACON, &[Type::TEXT]),
+            Self::Gateway => (SELECT_GATEWAY, &[Type::TEXT]),
+            Self::Near => (SELECT_NEAR, &[Type::TEXT_ARRAY, TIMES, TIMES]),
+            Self::Newest => (SELECT_NEWEST, &[]),
+        }
+    }
+}
+
+/// A connection, with the questions prepared that were asked on it: one whose table is locked is not in the way of the
+/// others.
 struct Asker {
     session: Session,
-    questions: Questions,
+    prepared: [Option<Statement>; 4],
     /// A question was asked and its answer not read, or it failed.
     in_use: bool,
 }
 
-struct Questions {
-    beacon: Statement,
-    gateway: Statement,
-    near: Statement,
-    newest: Statement,
+impl Asker {
+    async fn ask(
+        &mut self,
+        question: Question,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, tokio_postgres::Error> {
+        let client = &self.session.client;
+        let prepared = &mut self.prepared[question as usize];
+        let statement = match prepared {
+            Some(statement) => statement,
+            None => {
+                let (sql, types) = question.statement();
+                prepared.insert(client.prepare_typed(sql, types).await?)
+            }
+        };
+        client.query(statement, values).await
+    }
 }
 
 impl Sessions {
     async fn open(&self) -> Result<Asker, StoreError> {
         let session = Session::open(&self.connector, &self.tasks, self.question_timeout).await?;
-        let client = &session.client;
-        let prepare = async {
-            let near = [Type::TEXT_ARRAY, Type::TEXT_ARRAY, Type::TIMESTAMPTZ_ARRAY];
-            Ok(Questions {
-                beacon: client.prepare_typed(SELECT_BEACON, &[Type::TEXT]).await?,
-                gateway: client.prepare_typed(SELECT_GATEWAY, &[Type::TEXT]).await?,
-                near: client.prepare_typed(SELECT_NEAR, &near).await?,
-                newest: client.prepare(SELECT_NEWEST).await?,
-            })
-        };
-        let questions = prepare.await.map_err(|error: tokio_postgres::Error| store_error(&error))?;
-        Ok(Asker { session, questions, in_use: false })
+        Ok(Asker { session, prepared: [const { None }; 4], in_use: false })
     }
 }
 

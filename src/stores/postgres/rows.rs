@@ -138,9 +138,16 @@ const POSTGRES_EPOCH_US: i64 = 946_684_800_000_000;
 const FIRST_US: i64 = -211_813_488_000_000_000;
 const LAST_US: i64 = 9_223_371_331_199_999_999;
 
+impl Time {
+    /// Microseconds since 2000-01-01T00:00:00Z; a time out of range is the nearest end.
+    pub(super) fn as_postgres_micros(self) -> i64 {
+        self.0.as_micros().saturating_sub(POSTGRES_EPOCH_US).clamp(FIRST_US, LAST_US)
+    }
+}
+
 impl ToSql for Time {
     fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
-        out.put_i64(self.0.as_micros().saturating_sub(POSTGRES_EPOCH_US).clamp(FIRST_US, LAST_US));
+        out.put_i64(self.as_postgres_micros());
         Ok(IsNull::No)
     }
 

@@ -5,21 +5,13 @@ use redis::{AsyncConnectionConfig, RedisError};
 use super::links::{probe, use_tls};
 use super::scripts::{KEEP_BEACON, MOVE_CUSTOMER};
 use super::{RedisSettings, address, reason};
-
-/// What was found of one part: what it is, or what is wrong with it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CheckLine {
-    /// The part.
-    pub part: &'static str,
-    /// What it is like, or what is wrong.
-    pub found: Result<String, String>,
-}
+use crate::stores::CheckLine;
 
 /// Connects once and looks. It leaves two scripts in the server's script cache, and no key.
 pub async fn check(settings: &RedisSettings) -> Vec<CheckLine> {
     let client = match settings.client() {
         Ok(client) => client,
-        Err(error) => return vec![CheckLine { part: "Redis", found: Err(error.to_string()) }],
+        Err(error) => return vec![CheckLine { part: "server", found: Err(error.to_string()) }],
     };
     let wrong = |error: RedisError| format!("{}: {}", address(&client), reason(&error));
     use_tls(&client);
@@ -28,7 +20,7 @@ pub async fn check(settings: &RedisSettings) -> Vec<CheckLine> {
         .set_response_timeout(Some(settings.timeout));
     let mut connection = match client.get_multiplexed_async_connection_with_config(&config).await {
         Ok(connection) => connection,
-        Err(error) => return vec![CheckLine { part: "Redis", found: Err(wrong(error)) }],
+        Err(error) => return vec![CheckLine { part: "server", found: Err(wrong(error)) }],
     };
     let information: Result<String, RedisError> = redis::cmd("INFO").query_async(&mut connection).await;
     let writes = async {
@@ -49,9 +41,9 @@ pub async fn check(settings: &RedisSettings) -> Vec<CheckLine> {
         }
     };
     vec![
-        CheckLine { part: "Redis", found: version },
-        CheckLine { part: "Redis rights", found: writes },
-        CheckLine { part: "Redis memory", found: Ok(memory) },
+        CheckLine { part: "server", found: version },
+        CheckLine { part: "rights", found: writes },
+        CheckLine { part: "memory", found: Ok(memory) },
     ]
 }
 

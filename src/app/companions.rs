@@ -1,0 +1,126 @@
+//! What runs beside the pipeline for its registrations and its past.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+use tokio::time::{sleep, timeout};
+
+use super::StartError;
+use super::stores::Background;
+use crate::backoff::Backoff;
+use crate::config::PostgresRecordSettings;
+use crate::pipeline::Pipeline;
+use crate::ports::{Clock, SystemOfRecord};
+use crate::stores::postgres::{BeaconChangesTask, TableCare};
+use crate::stores::snapshot::{self, Snapshot};
+
+/// How long a start waits for what was stored before it; then it goes on without, and asks again.
+const PAST_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Waits between questions about the past.
+const PAST_FIRST_WAIT: Duration = Duration::from_millis(250);
+const PAST_LONGEST_WAIT: Duration = Duration::from_secs(2);
+
+/// What the companions of a pipeline need.
+#[derive(Debug, Clone)]
+pub(super) struct Companions {
+    pub(super) pipeline: Arc<Pipeline>,
+    pub(super) record: Arc<dyn SystemOfRecord>,
+    pub(super) clock: Arc<dyn Clock>,
+    /// Where changes are told, if they are.
+    pub(super) postgres: Option<PostgresRecordSettings>,
+    pub(super) snapshot: PathBuf,
+    pub(super) snapshot_every: Duration,
+}
+
+impl Companions {
+    /// Does what comes before the first session, and starts the rest as tasks.
+    pub(super) fn start(&self, runtime: &Runtime, background: &Background) -> Result<(), StartError> {
+        let _inside = runtime.enter();
+        runtime.block_on(async {
+            self.load_snapshot().await;
+            self.ask_about_the_past(background).await;
+        });
+        let (tasks, stop) = (&background.tasks, &background.stop);
+        tasks.spawn(Arc::clone(self.pipeline.beacons()).settle_owed(stop.clone()));
+        if let Some(postgres) = &self.postgres {
+            let wrong = |error| StartError::wrong("postgres", &error);
+            let changes = Arc::clone(self.pipeline.beacons());
+            let follow = BeaconChangesTask::new(&postgres.server, postgres.follow, changes).map_err(wrong)?;
+            tasks.spawn(follow.run(tasks.clone(), stop.clone()));
+            let care = TableCare::new(&postgres.server).map_err(wrong)?;
+            tasks.spawn(care.run(tasks.clone(), stop.clone()));
+        }
+        let (companions, stopped) = (self.clone(), stop.clone());
+        tasks.spawn(async move {
+            while stopped.run_until_cancelled(sleep(companions.snapshot_every)).await.is_some() {
+                companions.keep_snapshot().await;
+            }
+            companions.keep_snapshot().await;
+        });
+        Ok(())
+    }
+
+    /// Registrations of the last run, as a start without any store needs them. They are asked about before they are used
+    /// while a store can be asked.
+    async fn load_snapshot(&self) {
+        let path = self.snapshot.clone();
+        let read = tokio::task::spawn_blocking(move || snapshot::read(&path)).await;
+        match read {
+            Ok(Ok(Some(Snapshot { beacons, gateways, .. }))) => {
+                tracing::debug!(
+                    beacons = beacons.len(),
+                    gateways = gateways.len(),
+                    "registrations of the last run"
+                );
+                let beacons = beacons.into_iter().map(|beacon| (beacon.id, beacon));
+                self.pipeline.beacons().preload(beacons).await;
+                let gateways = gateways.into_iter().map(|gateway| (gateway.id.clone(), gateway));
+                self.pipeline.gateways().preload(gateways).await;
+            }
+            Ok(Ok(None)) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "starting without the registrations of the last run"),
+            Err(error) => tracing::error!(%error, "the registrations of the last run were not read"),
+        }
+    }
+
+    async fn keep_snapshot(&self) {
+        let (beacons, gateways) = (self.pipeline.beacons().known(), self.pipeline.gateways().known());
+        if beacons.is_empty() && gateways.is_empty() {
+            return;
+        }
+        let (path, now) = (self.snapshot.clone(), self.clock.read().now);
+        let written = tokio::task::spawn_blocking(move || {
+            let beacons = beacons.iter().map(|beacon| &**beacon);
+            snapshot::write(&path, beacons, gateways.iter().map(|gateway| &**gateway), now)
+        });
+        match written.await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "registrations are not kept for the next start"),
+            Err(error) => tracing::error!(%error, "registrations are not kept for the next start"),
+        }
+    }
+
+    /// The duplicate window starts empty. Until it is known what was stored last, every sighting is asked about.
+    async fn ask_about_the_past(&self, background: &Background) {
+        match timeout(PAST_TIMEOUT, self.record.newest_identity()).await {
+            Ok(Ok(newest)) => return self.pipeline.past_known(newest),
+            Ok(Err(error)) => tracing::warn!(%error, "what was stored before is not known yet"),
+            Err(_) => tracing::warn!("what was stored before is not known yet: no answer in time"),
+        }
+        self.pipeline.past_unknown();
+        let (pipeline, record) = (Arc::clone(&self.pipeline), Arc::clone(&self.record));
+        let stop = background.stop.clone();
+        background.tasks.spawn(async move {
+            let mut backoff = Backoff::new(PAST_FIRST_WAIT, PAST_LONGEST_WAIT);
+            while stop.run_until_cancelled(sleep(backoff.wait())).await.is_some() {
+                if let Ok(Ok(newest)) = timeout(PAST_TIMEOUT, record.newest_identity()).await {
+                    tracing::info!("what was stored before is known: fresh sightings are decided in memory");
+                    return pipeline.past_known(newest);
+                }
+            }
+        });
+    }
+}
