@@ -14,6 +14,7 @@ mod commands;
 #[cfg(test)]
 #[path = "full_stack/events.rs"]
 mod events;
+#[allow(dead_code, reason = "the replay into the embedded store uses all of it")]
 #[cfg(test)]
 #[path = "replay/expectation.rs"]
 mod expectation;
