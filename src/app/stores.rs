@@ -112,7 +112,9 @@ fn open_postgres(
     started("postgres", checked)?;
     let _inside = runtime.enter();
     let unusable = |error: &dyn std::fmt::Display| StartError::wrong("postgres", error);
-    let record = PostgresRecord::new(&settings.server, settings.reader, background.tasks.clone())
+    // Its connections end with the runtime: the pipeline asks until then.
+    let connections = TaskGroup::new("connections to PostgreSQL");
+    let record = PostgresRecord::new(&settings.server, settings.reader, connections)
         .map_err(|error| unusable(&error))?;
     let writer = PostgresWriter::new(&settings.writer).map_err(|error| unusable(&error))?;
     Ok((Arc::new(record), writer))
