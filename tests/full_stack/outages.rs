@@ -23,6 +23,9 @@ const FLOWING_FRAMES: u64 = 30;
 /// Strong sightings in a frame while they flow, each of the next beacon.
 const FLOWING_SIGHTINGS: usize = 4;
 
+/// A PostgreSQL that hangs is given up on before a test is.
+const SHORT_WRITES: &str = "[postgres]\nwrite_timeout_ms = 1000\n";
+
 /// Lets sightings of these beacons flow while `act` acts, and returns what the model makes of them. Every one must be
 /// identified, in a bounded time.
 fn while_sightings_flow(daemon: &Daemon, beacons: &[Beacon], act: impl FnOnce(&Flow)) -> Model {

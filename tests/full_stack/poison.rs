@@ -48,7 +48,7 @@ fn an_identity_whose_beacon_is_deleted_while_it_is_on_its_way_is_put_aside_and_t
     deleting.run(&format!("BEGIN; DELETE FROM beacons WHERE beacon_id = '{}'", table(2).id));
     let frame = [reporter.strong(&table(1)), reporter.strong(&table(2)), reporter.strong(&table(1))];
     reporter.send(&frame);
-    daemon.wait_for_stats("they are on their way", |stats| stats.store("waiting") == 3);
+    daemon.wait_for_stats("they are on their way", |stats| stats.number("in_progress") == 3);
     deleting.run("COMMIT");
     let record = reporter.answered();
     assert_one_is_dead(&stack, &daemon, &record, &frame[1].customer_id, "beacon");
@@ -193,7 +193,7 @@ fn a_dropped_unique_index_is_shown_and_waited_for_before_anything_could_be_there
     let index = "idx_customer_identities_unique";
     let reporter = broken.assert_waits(
         "postgres",
-        index,
+        "42P10",
         || {
             stack.database.run(&format!("DROP INDEX {index}"));
             stack.database.cut_sessions();

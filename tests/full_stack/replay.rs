@@ -4,9 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::expectation::{Expectation, GATEWAY};
+use crate::harness;
 use crate::harness::daemon::Daemon;
 use crate::harness::replay::{Report, report};
-use crate::harness::{self};
 use crate::model::generated::{Generated, SIGHTINGS, generated};
 use crate::model::tracks::{read_beacons, read_sightings, real_tracks, write_sightings};
 use crate::model::{Model, Scope, totals};

@@ -2,11 +2,11 @@
 
 use uuid::Uuid;
 
+use crate::harness;
 use crate::harness::daemon::Daemon;
 use crate::harness::frames;
 use crate::harness::reply::Record;
 use crate::harness::tcp::TcpGateway;
-use crate::harness::{self};
 use crate::model::generated::heard;
 use crate::model::{Beacon, Model, Sighting};
 

@@ -3,6 +3,7 @@
 use crate::events::Events;
 use crate::harness::daemon::Daemon;
 use crate::harness::home::Home;
+use crate::harness::ledger::Stats;
 use crate::model::tables::Tables;
 use crate::model::{Beacon, Model};
 use crate::postgres::Database;
@@ -111,9 +112,11 @@ impl FullStack {
         self.redis.assert_customers(&expected);
     }
 
-    /// A daemon that takes every gateway.
+    /// A daemon that takes every gateway, once it is told of every change of a beacon: until then it caches none.
     pub(crate) fn serve(&self) -> Daemon {
-        self.home.serve()
+        let daemon = self.home.serve();
+        daemon.wait_for_stats("changes are told", Stats::follows_beacons);
+        daemon
     }
 }
 
