@@ -339,6 +339,8 @@ fn gauge(name: &'static str, help: &'static str, value: u64) -> Sample {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::app::report::{TroubleReport, WindowReport};
 
@@ -365,8 +367,8 @@ mod tests {
             writers: vec![writer.clone(), WriterReport { trouble: Some(trouble), ..writer }],
             queued_rows: 2,
             window: WindowReport { entries: 1, bytes: 64 },
-            beacons: DirectoryReport { loads: 3, failed_loads: 1 },
-            gateways: DirectoryReport::default(),
+            beacons: DirectoryReport { loads: 3, failed_loads: 1, ..DirectoryReport::default() },
+            ..Report::default()
         }
     }
 
@@ -408,6 +410,20 @@ mod tests {
                 assert_eq!((other.help, other.kind, names(other)), (sample.help, sample.kind, names(sample)));
             }
         }
+    }
+
+    /// The names at the start of the rows of METRICS.md's tables.
+    fn documented() -> BTreeSet<&'static str> {
+        let rows = include_str!("../../METRICS.md").lines().filter_map(|line| line.strip_prefix("| `"));
+        let names = rows.flat_map(|row| row.split(" |").next().unwrap_or(row).split('`'));
+        names.filter(|name| name.starts_with("beacond_")).collect()
+    }
+
+    #[test]
+    fn metrics_md_names_every_metric_and_no_other() {
+        let of_ops = ["beacond_build_info", "beacond_latency_seconds", "beacond_stage_duration_seconds"];
+        let names = samples(&report()).into_iter().map(|sample| sample.name).chain(of_ops);
+        assert_eq!(names.collect::<BTreeSet<_>>(), documented());
     }
 
     #[test]

@@ -84,7 +84,7 @@ impl Stores {
             RecordSettings::Postgres(settings) => {
                 let (record, writer) = open_postgres(&settings, runtime, background)?;
                 health.postgres = Some(writer.status());
-                (record, ("postgres", Box::new(writer) as Box<dyn BatchWriter>), Some(settings))
+                (record, ("postgres", Box::new(writer) as Box<dyn BatchWriter>), Some(*settings))
             }
         };
         let events_writer = events.map(|settings| open_dynamodb(settings, &mut health)).transpose()?;

@@ -2,8 +2,9 @@
 
 use aws_sdk_dynamodb::types::{AttributeValue, ProjectionType, TimeToLiveStatus};
 use beacond::ports::{BatchWriter, Delivery};
+use beacond::stores::StartCheck;
 use beacond::stores::dynamodb::{
-    DynamoDbAdmin, DynamoDbAdminError, DynamoDbSettings, DynamoDbWriter, StartCheck, WrongSuffixes,
+    DynamoDbAdmin, DynamoDbAdminError, DynamoDbSettings, DynamoDbWriter, WrongSuffixes,
 };
 
 use crate::scene::{Item, Scene, on_each_engine, scenes, visits};

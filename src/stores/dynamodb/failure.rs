@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
 use crate::ports::WriteError;
@@ -77,12 +78,10 @@ impl Failure {
                 let message = error.message().unwrap_or_default();
                 kind_of_answer(code.as_deref().unwrap_or_default(), message, answer.raw().status().as_u16())
             }
-            SdkError::TimeoutError(_) | SdkError::ResponseError(_) => FailureKind::Unavailable,
-            SdkError::DispatchFailure(failure) if failure.is_io() || failure.is_timeout() => {
-                FailureKind::Unavailable
-            }
-            // What is left never came to the wire: no credentials, no region, an endpoint that is no URL.
-            _ => FailureKind::Misconfigured,
+            SdkError::ConstructionFailure(_) => FailureKind::Misconfigured,
+            _ if lacks_credentials(error) => FailureKind::Misconfigured,
+            // On the wire or on the way to it; the connection may have been closed while it was idle.
+            _ => FailureKind::Unavailable,
         };
         let reason = match (&code, error.message()) {
             (Some(code), Some(message)) => format!("{code}: {message}"),
@@ -100,6 +99,17 @@ impl Failure {
             FailureKind::Misconfigured => WriteError::Misconfigured(self.reason),
         }
     }
+}
+
+fn lacks_credentials(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        if cause.is::<CredentialsError>() {
+            return true;
+        }
+        next = cause.source();
+    }
+    false
 }
 
 /// An error and what caused it. Not their `Debug` forms: an answer that cannot be read may hold items.
@@ -132,6 +142,7 @@ fn kind_of_answer(code: &str, message: &str, status: u16) -> FailureKind {
 
 #[cfg(test)]
 mod tests {
+    use aws_credential_types::provider::{ProvideCredentials, future};
     use aws_sdk_dynamodb::Client;
     use aws_sdk_dynamodb::config::retry::RetryConfig;
     use aws_sdk_dynamodb::config::{BehaviorVersion, Builder, Config, Credentials, Region};
@@ -174,26 +185,37 @@ mod tests {
         Failure::of(&runtime.block_on(call).unwrap_err())
     }
 
+    fn some_credentials() -> Credentials {
+        Credentials::new("id", "secret", None, None, "test")
+    }
+
+    #[derive(Debug)]
+    struct NoCredentials;
+
+    impl ProvideCredentials for NoCredentials {
+        fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+        where
+            Self: 'a,
+        {
+            future::ProvideCredentials::ready(Err(CredentialsError::not_loaded_no_source()))
+        }
+    }
+
     #[test]
-    fn missing_credentials_and_a_missing_region_are_for_somebody_to_mend() {
-        let nowhere = "http://127.0.0.1:9";
-        let no_credentials =
-            failure(Config::builder().region(Region::new("eu-west-1")).endpoint_url(nowhere));
+    fn missing_credentials_are_for_somebody_to_mend() {
+        let config = Config::builder().region(Region::new("eu-west-1")).endpoint_url("http://127.0.0.1:9");
+        let no_credentials = failure(config.credentials_provider(NoCredentials));
         assert_eq!(no_credentials.kind, FailureKind::Misconfigured, "{no_credentials:?}");
-        let credentials = Credentials::new("id", "secret", None, None, "test");
-        let no_region = failure(Config::builder().credentials_provider(credentials));
-        assert_eq!(no_region.kind, FailureKind::Misconfigured, "{no_region:?}");
     }
 
     #[test]
     fn a_port_where_nobody_listens_is_an_outage() {
         // Bound and not listening once the listener is gone.
         let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let credentials = Credentials::new("id", "secret", None, None, "test");
         let refused = failure(
             Config::builder()
                 .region(Region::new("eu-west-1"))
-                .credentials_provider(credentials)
+                .credentials_provider(some_credentials())
                 .endpoint_url(format!("http://{address}")),
         );
         assert_eq!(refused.kind, FailureKind::Unavailable, "{refused:?}");

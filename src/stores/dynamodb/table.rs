@@ -209,7 +209,14 @@ pub(super) async fn expire_items(client: &Client, table: &str) -> Result<(), Fai
         .build()
         .unwrap_or_else(|_| unreachable!("both are given"));
     let update = client.update_time_to_live().table_name(table).time_to_live_specification(specification);
-    update.send().await.map(drop).map_err(|error| Failure::of(&error))
+    match update.send().await.map_err(|error| Failure::of(&error)) {
+        Ok(_) => Ok(()),
+        // Somebody else may have turned it on in between, which is refused as a change that changes nothing.
+        Err(failure) => match time_to_live(client, table).await? {
+            TimeToLive::On => Ok(()),
+            _ => Err(failure),
+        },
+    }
 }
 
 fn not_told(failure: &Failure) -> bool {

@@ -66,7 +66,7 @@ impl BatchWriter for DynamoDbWriter {
         }
         let Self { settings, runtime, client, limit, health, .. } = self;
         let sent = runtime.block_on(async {
-            let client = connected(client, settings).await?;
+            let client = connected(client, settings).await.map_err(not_an_items_fault)?;
             let sending = Sending {
                 client,
                 table: &settings.table,
@@ -87,6 +87,14 @@ impl BatchWriter for DynamoDbWriter {
             self.client = None;
         }
         Err(failure.into_write_error())
+    }
+}
+
+/// What is refused before an item was sent is the table's fault: no item is given up for it.
+fn not_an_items_fault(failure: Failure) -> Failure {
+    match failure.kind {
+        FailureKind::Rejected => Failure { kind: FailureKind::Misconfigured, ..failure },
+        _ => failure,
     }
 }
 

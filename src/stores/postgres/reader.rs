@@ -270,10 +270,7 @@ impl ManageConnection for Sessions {
         opened
     }
 
-    #[expect(
-        clippy::unused_async,
-        reason = "the pool's trait asks for a future; a round trip before each question is not needed"
-    )]
+    /// Without a round trip before each question: one that fails is asked again by those who ask.
     async fn is_valid(&self, asker: &mut Asker) -> Result<(), StoreError> {
         if self.has_broken(asker) {
             return Err(unavailable("the connection was closed".to_owned()));
