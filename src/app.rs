@@ -216,7 +216,7 @@ impl Daemon {
             drained
         });
         self.pipeline.close();
-        self.writers.join();
+        self.writers.join(self.settings.drain_deadline);
         self.runtime.block_on(self.background.stop());
         // Cut off are only sessions that hear nothing any more; all that was accepted has been settled above.
         self.runtime.shutdown_background();

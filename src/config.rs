@@ -93,8 +93,9 @@ struct Pipeline {
 #[derive(Debug, Clone, Deserialize, PartialEq)]
 struct Directory {
     max_entries: Number<1_000, 100_000_000>,
-    // Twice the age must stay under the five seconds within which a change is seen.
-    fresh_for_ms: Milliseconds<100, 2_400>,
+    // Twice the age must stay under the five seconds within which a change is seen; and the age after the three in which
+    // it is noticed that changes are not told.
+    fresh_for_ms: Milliseconds<100, 2_000>,
     // Twice the age must stay within the two seconds that a negative answer may live.
     absent_fresh_for_ms: Milliseconds<100, 1_000>,
     snapshot_every_s: Number<10, 86_400>,
@@ -288,7 +289,10 @@ impl Config {
             batch,
             events_batch: BatchLimits { rows: self.dynamodb.batch_rows.to_usize(), ..batch },
             question_timeout,
-            tiers: TierSettings::default(),
+            tiers: TierSettings {
+                cache_timeout: self.redis.timeout_ms.duration(),
+                ..TierSettings::default()
+            },
             directory: DirectorySettings {
                 max_entries: self.directory.max_entries.to_u64(),
                 fresh_for: self.directory.fresh_for_ms.duration(),

@@ -24,7 +24,7 @@ pub use self::reading::{Percentiles, StageReading};
 /// Admit is one of the three tiers. A frame that brings nothing new but leans on what another frame brought waits for
 /// that frame's blocks; this wait is in received to acked and in no other stage. Over many frames the sums of stages
 /// counted by sighting and of those counted by identity have other weights; within either they add up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Stage {
     /// From the frame received to its claims read. Counted a sighting, as the next five are.
     Decode,

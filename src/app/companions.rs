@@ -23,6 +23,10 @@ const PAST_TIMEOUT: Duration = Duration::from_secs(2);
 const PAST_FIRST_WAIT: Duration = Duration::from_millis(250);
 const PAST_LONGEST_WAIT: Duration = Duration::from_secs(2);
 
+/// How long a start waits until it is told what changed before it, and how often it looks.
+const FOLLOWED_TIMEOUT: Duration = Duration::from_secs(3);
+const FOLLOWED_LOOK: Duration = Duration::from_millis(5);
+
 /// What the companions of a pipeline need.
 #[derive(Debug, Clone)]
 pub(super) struct Companions {
@@ -50,6 +54,8 @@ impl Companions {
             let changes = Arc::clone(self.pipeline.beacons());
             let follow = BeaconChangesTask::new(&postgres.server, postgres.follow, changes).map_err(wrong)?;
             tasks.spawn(follow.run(tasks.clone(), stop.clone()));
+            // The shared cache may hold what changed while nobody followed: it is not asked before that is known.
+            runtime.block_on(self.followed());
             let care = TableCare::new(&postgres.server).map_err(wrong)?;
             tasks.spawn(care.run(tasks.clone(), stop.clone()));
         }
@@ -86,18 +92,33 @@ impl Companions {
         }
     }
 
-    async fn keep_snapshot(&self) {
-        let (beacons, gateways) = (self.pipeline.beacons().known(), self.pipeline.gateways().known());
-        if beacons.is_empty() && gateways.is_empty() {
-            return;
+    /// Waits until every change of the last day has been told, where the system of record can be asked at all.
+    async fn followed(&self) {
+        let told = async {
+            while !self.pipeline.beacons().counts().followed {
+                sleep(FOLLOWED_LOOK).await;
+            }
+        };
+        if !self.pipeline.is_past_unknown() && timeout(FOLLOWED_TIMEOUT, told).await.is_err() {
+            tracing::warn!(
+                "changes of beacons are not told yet: what the shared cache says is confirmed beside its use"
+            );
         }
+    }
+
+    async fn keep_snapshot(&self) {
         let (path, now) = (self.snapshot.clone(), self.clock.read().now);
+        let pipeline = Arc::clone(&self.pipeline);
         let written = tokio::task::spawn_blocking(move || {
+            let (beacons, gateways) = (pipeline.beacons().known(), pipeline.gateways().known());
+            if beacons.is_empty() && gateways.is_empty() {
+                return Ok(());
+            }
             let beacons = beacons.iter().map(|beacon| &**beacon);
-            snapshot::write(&path, beacons, gateways.iter().map(|gateway| &**gateway), now)
+            snapshot::write(&path, beacons, gateways.iter().map(|gateway| &**gateway), now).map(drop)
         });
         match written.await {
-            Ok(Ok(_)) => {}
+            Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "registrations are not kept for the next start"),
             Err(error) => tracing::error!(%error, "registrations are not kept for the next start"),
         }
@@ -116,9 +137,15 @@ impl Companions {
         background.tasks.spawn(async move {
             let mut backoff = Backoff::new(PAST_FIRST_WAIT, PAST_LONGEST_WAIT);
             while stop.run_until_cancelled(sleep(backoff.wait())).await.is_some() {
-                if let Ok(Ok(newest)) = timeout(PAST_TIMEOUT, record.newest_identity()).await {
-                    tracing::info!("what was stored before is known: fresh sightings are decided in memory");
-                    return pipeline.past_known(newest);
+                match timeout(PAST_TIMEOUT, record.newest_identity()).await {
+                    Ok(Ok(newest)) => {
+                        tracing::info!(
+                            "what was stored before is known: fresh sightings are decided in memory"
+                        );
+                        return pipeline.past_known(newest);
+                    }
+                    Ok(Err(error)) => tracing::debug!(%error, "what was stored before is not known yet"),
+                    Err(_) => {}
                 }
             }
         });

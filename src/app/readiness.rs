@@ -3,6 +3,9 @@
 use super::report::{Report, TroubleReport, WriterReport};
 use crate::ops::Reason;
 
+/// A store in trouble for less than this is one that is throttled, or was restarted: the queue bears that.
+const TROUBLE_COUNTS_AFTER_S: u64 = 3;
+
 /// Why not: a store that cannot be written to, a system of record that cannot be asked, and while the daemon stops.
 /// Nothing else counts: without its caches it is only slower, and a full queue empties itself.
 pub(super) fn reasons(report: &Report, stopping: bool) -> Vec<Reason> {
@@ -13,6 +16,9 @@ pub(super) fn reasons(report: &Report, stopping: bool) -> Vec<Reason> {
     let troubles = codes.into_iter().zip(&report.writers).filter_map(|(code, writer)| {
         let WriterReport { store, trouble: Some(trouble), .. } = writer else { return None };
         let TroubleReport { kind, reason, seconds } = trouble;
+        if *seconds < TROUBLE_COUNTS_AFTER_S {
+            return None;
+        }
         Some(Reason { code, words: format!("{store} is {kind} for {seconds} s: {reason}") })
     });
     let unasked = (report.beacons.record_failing || report.gateways.record_failing).then(|| {

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use beacon_protocol::{Goodbye, GoodbyeReason, Message, Ping, Pong, Preferences, RefusalCode, Sightings};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use super::Context;
 use super::answerer::Outgoing;
@@ -110,7 +111,8 @@ impl Inlet {
         let sightings: Vec<_> = claimed_sightings(frame, received.clock.now).collect();
         // The place first: what is decided is also answered, whatever stops this session.
         let place = self.outgoing.reserve().await.map_err(|_| End::Unheard)?;
-        let admitted = self.admitter.sightings(&self.gateway, received, &self.claims, &sightings).await;
+        let admitting = self.admitter.sightings(&self.gateway, received, &self.claims, &sightings);
+        let admitted = unhurried(&self.context, admitting).await?;
         place.send(Outgoing::Sightings { sequence: frame.sequence, received_at: received.at, admitted });
         Ok(())
     }
@@ -124,7 +126,7 @@ impl Inlet {
         let pairs = frame.pairs().map(|pair| (pair.key, pair.value));
         let claim = PreferenceChange::from_claim(frame.customer_id, updated_at, pairs);
         let place = self.outgoing.reserve().await.map_err(|_| End::Unheard)?;
-        let admitted = self.admitter.preferences(received, claim).await;
+        let admitted = unhurried(&self.context, self.admitter.preferences(received, claim)).await?;
         place.send(Outgoing::Preferences { sequence: frame.sequence, admitted });
         Ok(())
     }
@@ -169,6 +171,12 @@ impl Inlet {
     async fn say(&self, outgoing: Outgoing) -> Result<(), End> {
         self.outgoing.send(outgoing).await.map_err(|_| End::Unheard)
     }
+}
+
+/// Lets a frame wait for room as long as a session may be idle. While it waits nobody reads what its gateway says, its
+/// leaving least of all: past that it is one that has left, and what is undecided it sends again elsewhere.
+async fn unhurried<T>(context: &Context, admitting: impl Future<Output = T>) -> Result<T, End> {
+    timeout(context.settings.idle_timeout, admitting).await.map_err(|_| End::Unheard)
 }
 
 /// The answer to a ping.

@@ -48,8 +48,11 @@ pub(super) fn sightings_record(sequence: u64, answer: &Answer) -> Box<[u8]> {
 
 /// The result record of a preferences frame, encoded.
 pub(super) fn preferences_record(sequence: u64, answer: PreferencesAnswer) -> Box<[u8]> {
+    let dead_lettered = u16::from(answer == PreferencesAnswer::DeadLettered);
     let (status, exceptions) = match answer {
-        PreferencesAnswer::Accepted => (RecordStatus::PreferencesAccepted, None),
+        PreferencesAnswer::Accepted | PreferencesAnswer::DeadLettered => {
+            (RecordStatus::PreferencesAccepted, None)
+        }
         PreferencesAnswer::Invalid(field) => {
             (RecordStatus::PreferencesInvalid, Some(exception(0, Outcome::Invalid(field))))
         }
@@ -58,7 +61,7 @@ pub(super) fn preferences_record(sequence: u64, answer: PreferencesAnswer) -> Bo
         }
     };
     let counts = [0; OUTCOME_CODES];
-    encoded(&ResultRecord { sequence, status, dead_lettered: 0, counts, exceptions: exceptions.as_slice() })
+    encoded(&ResultRecord { sequence, status, dead_lettered, counts, exceptions: exceptions.as_slice() })
 }
 
 fn encoded(record: &ResultRecord<'_>) -> Box<[u8]> {

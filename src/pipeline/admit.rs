@@ -31,6 +31,9 @@ use crate::ports::{Block, Clock, SystemOfRecord};
 /// What a session keeps for its next frame at most: the largest frames are rare, sessions are many.
 const KEPT_SIGHTINGS: usize = 256;
 
+/// A wait for room from which on a frame is judged anew: well within the five seconds in which a change is to be seen.
+const LONG_WAIT: Duration = Duration::from_millis(500);
+
 /// The constants of admission.
 #[derive(Debug, Clone)]
 pub struct PipelineSettings {
@@ -93,6 +96,14 @@ pub struct Admitter {
     pipeline: Arc<Pipeline>,
     verdicts: Vec<BeaconVerdict>,
     judged: Vec<Judged>,
+}
+
+/// A frame to be admitted.
+struct Frame<'f> {
+    gateway: &'f Gateway,
+    received: &'f Received,
+    beacons: &'f [BeaconClaim],
+    sightings: &'f [ClaimedSighting<'f>],
 }
 
 impl Pipeline {
@@ -216,13 +227,9 @@ impl Pipeline {
         }
     }
 
-    /// Room in the queue for as many places as a frame could take. Waiting here is what stops a session's reading.
+    /// Room in the queue, after a wait that stops a session's reading; none once the pipeline gives up.
     async fn room(&self, places: usize) -> Option<SemaphorePermit<'_>> {
-        if places == 0 {
-            return None;
-        }
-        let places = u32::try_from(places).unwrap_or(u32::MAX);
-        self.core.room.acquire_many(places).await.ok()
+        self.core.room.acquire_many(u32::try_from(places).unwrap_or(u32::MAX)).await.ok()
     }
 }
 
@@ -245,7 +252,8 @@ impl Admitter {
         sightings: &[ClaimedSighting<'_>],
     ) -> Admitted {
         let decoded_at = Instant::now();
-        let (admitted, stage, decided_at) = self.admit(gateway, received, beacons, sightings).await;
+        let frame = Frame { gateway, received, beacons, sightings };
+        let (admitted, stage, decided_at) = self.admit(&frame).await;
         let latencies = &self.pipeline.latencies;
         let count = sightings.len() as u64;
         latencies.record(Stage::Decode, decoded_at - received.at, count);
@@ -255,25 +263,20 @@ impl Admitter {
         admitted
     }
 
-    async fn admit(
-        &mut self,
-        gateway: &Gateway,
-        received: &Received,
-        beacons: &[BeaconClaim],
-        sightings: &[ClaimedSighting<'_>],
-    ) -> (Admitted, Stage, Instant) {
-        let stage = self.resolve(gateway, beacons).await;
-        let candidates = self.judge(&received.clock, sightings);
+    async fn admit(&mut self, frame: &Frame<'_>) -> (Admitted, Stage, Instant) {
+        let mut stage = self.resolve(frame).await;
+        let mut candidates = self.judge(frame);
         let pipeline = Arc::clone(&self.pipeline);
-        let room = pipeline.room(candidates).await;
+        let room = self.room_for(&pipeline, frame, &mut candidates, &mut stage).await;
         let (asked, fresh_at) = {
             let mut state = pipeline.core.lock();
             // The wait for room may have been long: what is late is told by the time it is over.
             let now = pipeline.clock.read().now;
-            let asked = self.late_questions(&state, now, sightings);
+            let asked = self.late_questions(&state, now, frame.sightings);
             if asked.is_empty() {
-                let times = Times::new(now, now, received.at);
-                let admitted = self.decide_within(room, &mut state, times, sightings, &LateAnswer::NotAsked);
+                let times = Times::new(now, now, frame.received.at);
+                let admitted =
+                    self.decide_within(room, &mut state, times, frame.sightings, &LateAnswer::NotAsked);
                 return (admitted, stage, times.decided_at);
             }
             (asked, now)
@@ -282,14 +285,37 @@ impl Admitter {
         drop(room);
         let asked_at = tokio::time::Instant::now();
         let late = pipeline.late_answer(asked).await;
-        let room = pipeline.room(candidates).await;
+        let room = self.room_for(&pipeline, frame, &mut candidates, &mut stage).await;
         let mut state = pipeline.core.lock();
         // What was accepted since the question is in the window still, if the question was asked lately.
         let stale = asked_at.elapsed() > pipeline.question_timeout;
         let late = if stale { LateAnswer::CannotBeAsked } else { late };
-        let times = Times::new(fresh_at, pipeline.clock.read().now, received.at);
-        let admitted = self.decide_within(room, &mut state, times, sightings, &late);
+        let times = Times::new(fresh_at, pipeline.clock.read().now, frame.received.at);
+        let admitted = self.decide_within(room, &mut state, times, frame.sightings, &late);
         (admitted, stage, times.decided_at)
+    }
+
+    /// Room for what the frame may make; none once the pipeline gives up. A wait for it may be as long as an outage, and
+    /// what was registered before is not what is decided by: the frame is judged anew, and may need more room then.
+    async fn room_for<'p>(
+        &mut self,
+        pipeline: &'p Pipeline,
+        frame: &Frame<'_>,
+        candidates: &mut usize,
+        stage: &mut Stage,
+    ) -> Option<SemaphorePermit<'p>> {
+        loop {
+            let waiting_since = tokio::time::Instant::now();
+            let room = pipeline.room(*candidates).await;
+            if waiting_since.elapsed() < LONG_WAIT {
+                return room;
+            }
+            *stage = (*stage).max(self.resolve(frame).await);
+            let taken = std::mem::replace(candidates, self.judge(frame));
+            if *candidates <= taken || room.is_none() {
+                return room;
+            }
+        }
     }
 
     /// Takes a customer's preferences in.
@@ -322,7 +348,7 @@ impl Admitter {
         }
         state.ledger.preferences.received += 1;
         state.ledger.preferences.in_progress += 1;
-        AdmittedPreferences::Pending(PendingPreferences { settled: state.wait(Effect::Preferences, true) })
+        AdmittedPreferences::Pending(PendingPreferences { settled: state.wait(Effect::Preferences, 1) })
     }
 
     fn answered(&self, state: &mut State, answer: PreferencesAnswer) -> AdmittedPreferences {
@@ -331,16 +357,16 @@ impl Admitter {
     }
 
     /// Looks the beacons up, and tells the stage that has to account for the time.
-    async fn resolve(&mut self, gateway: &Gateway, beacons: &[BeaconClaim]) -> Stage {
+    async fn resolve(&mut self, frame: &Frame<'_>) -> Stage {
         self.verdicts.clear();
         let mut slowest = Tier::Memory;
         // One after the other: nearly all are held in memory. All that have to be waited for share one deadline.
         let directory = &self.pipeline.beacons;
         let deadline = directory.deadline();
-        for claim in beacons {
+        for claim in frame.beacons {
             let (known, tier) = directory.resolve_until(&claim.id, deadline).await;
             slowest = slowest.max(tier);
-            self.verdicts.push(BeaconVerdict::new(claim, known, gateway));
+            self.verdicts.push(BeaconVerdict::new(claim, known, frame.gateway));
         }
         match slowest {
             Tier::Memory => Stage::AdmitMemory,
@@ -350,18 +376,20 @@ impl Admitter {
     }
 
     /// Applies rules 1 to 7 to every sighting; answers how many go on to the window.
-    fn judge(&mut self, clock: &ClockReading, sightings: &[ClaimedSighting<'_>]) -> usize {
+    fn judge(&mut self, frame: &Frame<'_>) -> usize {
         self.judged.clear();
         let mut candidates = 0;
-        for sighting in sightings {
-            self.judged.push(match self.pipeline.rules.judge(sighting, clock, &self.verdicts) {
-                Err(outcome) => Judged::Final(outcome),
-                Ok(confidence) => {
-                    candidates += 1;
-                    let customer = self.pipeline.hasher.key(sighting.customer_id);
-                    Judged::Candidate(Candidate { customer, confidence, asked: false })
-                }
-            });
+        for sighting in frame.sightings {
+            self.judged.push(
+                match self.pipeline.rules.judge(sighting, &frame.received.clock, &self.verdicts) {
+                    Err(outcome) => Judged::Final(outcome),
+                    Ok(confidence) => {
+                        candidates += 1;
+                        let customer = self.pipeline.hasher.key(sighting.customer_id);
+                        Judged::Candidate(Candidate { customer, confidence, asked: false })
+                    }
+                },
+            );
         }
         candidates
     }

@@ -81,6 +81,8 @@ fn undone(mut answer: Answer, leaning: &[(u16, Outcome)]) -> Answer {
 pub enum PreferencesAnswer {
     /// Durable.
     Accepted,
+    /// Durable as a dead letter: the system of record refuses it.
+    DeadLettered,
     /// A field breaks its rule.
     Invalid(InvalidField),
     /// Not an acknowledgement: send it again.
@@ -106,7 +108,8 @@ impl PendingPreferences {
     /// Waits until the answer is final, as [`PendingAnswer::settled`] does.
     pub async fn settled(&mut self) -> PreferencesAnswer {
         match (&mut self.settled).await {
-            Ok(Settled::Durable { .. }) => PreferencesAnswer::Accepted,
+            Ok(Settled::Durable { dead_lettered: 0, .. }) => PreferencesAnswer::Accepted,
+            Ok(Settled::Durable { .. }) => PreferencesAnswer::DeadLettered,
             Ok(Settled::Undone) | Err(_) => PreferencesAnswer::Undecided(UndecidedReason::Store),
         }
     }

@@ -17,6 +17,14 @@ pub struct BatchLimits {
     pub age: Duration,
 }
 
+/// A row that the store refused, alone in a block.
+#[derive(Debug)]
+pub(super) struct RefusedRow {
+    /// The number of the block that it came in.
+    pub(super) number: u64,
+    pub(super) block: Arc<Block>,
+}
+
 /// Blocks gathered for one write. Blocks are never split, so the last one may take it over its bounds.
 #[derive(Debug)]
 pub(super) struct Batch {
@@ -72,8 +80,9 @@ impl Batch {
         self.rows
     }
 
-    /// What the store has finished once it has written the batch but for the rows refused, by block number.
-    pub(super) fn finished(&self, refused: &[(u64, u32)], at: Instant) -> Finished {
+    /// What the store has finished once it has written the batch but for the rows refused, which come in the order of
+    /// their blocks. Leaves those rows out of the blocks: the next store does not get them.
+    pub(super) fn finish(&mut self, refused: &[RefusedRow], at: Instant) -> Finished {
         let mut finished = Finished {
             at,
             number: 0,
@@ -83,21 +92,30 @@ impl Batch {
             places: 0,
             dead_rows: Vec::new(),
         };
-        for queued in &self.queued {
+        let mut rest = refused;
+        for queued in &mut self.queued {
             finished.number = queued.number;
             finished.position = queued.last_position.or(finished.position);
             finished.identities += queued.new_identities();
-            finished.places += queued.block.places();
-            let found = refused.binary_search_by_key(&queued.number, |&(number, _)| number);
-            let refused_here = found.map_or(0, |index| refused[index].1);
-            if !queued.recorded && queued.block.preferences.is_empty() {
-                finished.dead_identities += u64::from(refused_here);
+            finished.places += queued.places;
+            let (of_block, after) = rest.split_at(rest.partition_point(|row| row.number <= queued.number));
+            rest = after;
+            if !of_block.is_empty() {
+                if !queued.recorded {
+                    finished.dead_identities +=
+                        of_block.iter().map(|row| row.block.identities.len() as u64).sum::<u64>();
+                }
+                queued.dead_lettered += u32::try_from(of_block.len()).unwrap_or(u32::MAX);
+                queued.block = Arc::new(without(&queued.block, of_block));
             }
-            // A row that both stores refuse is one sighting.
-            let dead_lettered = refused_here.max(queued.dead_lettered);
-            if dead_lettered > 0 {
-                finished.dead_rows.push((queued.number, dead_lettered));
+            if queued.dead_lettered > 0 {
+                finished.dead_rows.push((queued.number, queued.dead_lettered));
             }
+        }
+        if !refused.is_empty() {
+            // Whoever hears of what is stored hears of no refused row.
+            let written = self.queued.iter().filter(|queued| !queued.recorded);
+            self.blocks = written.map(|queued| Arc::clone(&queued.block)).collect();
         }
         finished
     }
@@ -110,6 +128,16 @@ impl Batch {
         self.due_at = None;
         std::mem::take(&mut self.queued)
     }
+}
+
+/// A block but for these rows of it.
+fn without(block: &Block, refused: &[RefusedRow]) -> Block {
+    let mut left = block.clone();
+    for row in refused {
+        left.identities.retain(|identity| !row.block.identities.contains(identity));
+        left.preferences.retain(|change| !row.block.preferences.contains(change));
+    }
+    left
 }
 
 #[cfg(test)]
@@ -131,6 +159,7 @@ mod tests {
             number: 1,
             last_position: None,
             block: Arc::new(Block { preferences: vec![change; rows], ..Block::default() }),
+            places: rows,
             recorded: false,
             received_at: Instant::now(),
             handed_on_at: Instant::now(),
@@ -168,13 +197,15 @@ mod tests {
     }
 
     #[test]
-    fn rows_refused_are_told_by_block_and_counted_as_dead_letters() {
+    fn rows_refused_are_told_by_block_and_left_out_of_it() {
         let mut batch = Batch::new(LIMITS);
-        for (number, dead_lettered) in [(7, 0), (8, 3), (9, 1)] {
+        for (number, dead_lettered) in [(7, 0), (8, 3), (9, 0)] {
             batch.push(QueuedBlock { number, dead_lettered, ..block(1, 0) }, true, Instant::now());
         }
-        let finished = batch.finished(&[(7, 1), (8, 1)], Instant::now());
-        assert_eq!(finished.dead_rows, [(7, 1), (8, 3), (9, 1)]);
+        let refused: Vec<_> = [7, 8].map(|number| RefusedRow { number, block: block(1, 0).block }).into();
+        let finished = batch.finish(&refused, Instant::now());
+        assert_eq!(finished.dead_rows, [(7, 1), (8, 4)]);
         assert_eq!((finished.number, finished.identities, finished.dead_identities), (9, 0, 0));
+        assert_eq!(batch.take().iter().map(|queued| queued.block.rows()).collect::<Vec<_>>(), [0, 0, 1]);
     }
 }

@@ -25,6 +25,8 @@ pub(super) struct QueuedBlock {
     pub(super) number: u64,
     pub(super) last_position: Option<Position>,
     pub(super) block: Arc<Block>,
+    /// Places it took in the queue.
+    pub(super) places: usize,
     /// It is in the system of record already: a redelivery, of which nobody knows whether its events are stored.
     pub(super) recorded: bool,
     /// When its frame was received.
@@ -91,10 +93,18 @@ pub(super) struct State {
 #[derive(Debug)]
 struct Waiter {
     number: u64,
-    /// Whether the block of that number is the frame's own.
-    own: bool,
+    /// The first of the frame's own blocks; past `number` when it has none.
+    own_from: u64,
     effect: Effect,
     settled: oneshot::Sender<Settled>,
+}
+
+impl Waiter {
+    /// Rows of the frame's own blocks that a store has refused.
+    fn dead_rows(&self, done: &Finished) -> u32 {
+        let of_frame = self.own_from..=self.number;
+        done.dead_rows.iter().filter(|(number, _)| of_frame.contains(number)).map(|&(_, rows)| rows).sum()
+    }
 }
 
 /// What a waiting frame adds to the ledger when it is settled.
@@ -153,13 +163,13 @@ impl Core {
         if let Some(position) = done.position {
             state.window.stored(position);
         }
-        let record = &mut state.ledger.system_of_record;
-        record.accept(done.identities);
-        record.finish(done.identities, done.dead_identities);
+        state.ledger.system_of_record.finish(done.identities, done.dead_identities);
         let settled = take_upto(&mut state.record_waiters, done.number);
         state.ledger.apply_all(&settled, true);
+        let refused = settled.iter().filter(|waiter| waiter.dead_rows(done) > 0).count();
+        state.ledger.preferences.dead_lettered += refused as u64;
         match &mut state.ledger.events {
-            Some(events) => events.accept(done.identities),
+            Some(events) => events.accept(done.identities - done.dead_identities),
             None => return self.finish(state, done, now, settled),
         }
         drop(state);
@@ -197,6 +207,7 @@ impl Core {
     pub(super) fn undo_after(&self, recorded: u64) -> usize {
         let mut state = self.lock();
         let undone = state.window.roll_back();
+        state.ledger.system_of_record.withdraw(undone as u64);
         let mut settled = take_after(&mut state.waiters, recorded);
         settled.extend(take_after(&mut state.record_waiters, recorded));
         state.ledger.apply_all(&settled, false);
@@ -253,9 +264,13 @@ impl State {
         decided_at: Instant,
     ) {
         self.last_number += 1;
+        if !recorded {
+            self.ledger.system_of_record.accept(block.identities.len() as u64);
+        }
         let queued = QueuedBlock {
             number: self.last_number,
             last_position: if recorded { None } else { self.window.last_position() },
+            places: block.places(),
             block: Arc::new(block),
             recorded,
             received_at,
@@ -271,10 +286,11 @@ impl State {
     }
 
     /// Waits for the newest block: blocks are finished in order, so this is late by at most the blocks queued since the
-    /// one leant on, and keeps the waiters in order. `own` tells that the newest block is the frame's.
-    pub(super) fn wait(&mut self, effect: Effect, own: bool) -> oneshot::Receiver<Settled> {
+    /// one leant on, and keeps the waiters in order. `own_blocks`: how many of the newest blocks are the frame's.
+    pub(super) fn wait(&mut self, effect: Effect, own_blocks: u64) -> oneshot::Receiver<Settled> {
         let (settled, receiver) = oneshot::channel();
-        let waiter = Waiter { number: self.last_number, own, effect, settled };
+        let waiter =
+            Waiter { number: self.last_number, own_from: self.last_number + 1 - own_blocks, effect, settled };
         match waiter.effect {
             Effect::Sightings { .. } => self.waiters.push_back(waiter),
             Effect::Preferences => self.record_waiters.push_back(waiter),
@@ -328,11 +344,9 @@ impl Ledger {
 // A session that is gone has lost interest; the ledger has counted its frame all the same.
 
 fn tell_durable(waiters: Vec<Waiter>, done: &Finished) {
-    let Finished { dead_rows, at, .. } = done;
     for waiter in waiters {
-        let found = dead_rows.binary_search_by_key(&waiter.number, |&(number, _)| number);
-        let dead_lettered = found.ok().filter(|_| waiter.own).map_or(0, |index| dead_rows[index].1);
-        let _ = waiter.settled.send(Settled::Durable { dead_lettered, at: *at });
+        let dead_lettered = waiter.dead_rows(done);
+        let _ = waiter.settled.send(Settled::Durable { dead_lettered, at: done.at });
     }
 }
 

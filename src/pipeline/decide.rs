@@ -216,14 +216,15 @@ impl Decided {
             return DecidedFrame { admitted: Admitted::Final(answer), places: 0 };
         }
         let places = self.identities.len() + self.recorded.len();
+        let mut own_blocks = 0;
         let mut enqueue = |identities: Vec<CustomerIdentity>, recorded| {
             if !identities.is_empty() {
+                own_blocks += 1;
                 let block = Block { identities, ..Block::default() };
                 state.enqueue(block, recorded, received_at, decided_at);
             }
         };
         enqueue(self.recorded, true);
-        let own = !self.identities.is_empty();
         enqueue(self.identities, false);
         state.ledger.in_progress += self.answer.counts.total();
         let effect = Effect::Sightings {
@@ -232,7 +233,7 @@ impl Decided {
             leaning: self.leaning_counts,
             leaning_redelivered: self.leaning_redelivered,
         };
-        let settled = state.wait(effect, own);
+        let settled = state.wait(effect, own_blocks);
         let pending = PendingAnswer { answer: self.answer, leaning: self.leaning, settled };
         DecidedFrame { admitted: Admitted::Pending(pending), places }
     }

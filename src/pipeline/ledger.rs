@@ -40,6 +40,8 @@ pub struct PreferenceLedger {
     pub in_progress: u64,
     /// Durable.
     pub accepted: u64,
+    /// Of those accepted, refused by the system of record: they are dead letters.
+    pub dead_lettered: u64,
     /// Refused: a field breaks its rule.
     pub invalid: u64,
     /// Returned: the store could not be asked.
@@ -126,7 +128,7 @@ impl PreferenceLedger {
     pub(super) fn answered(&mut self, answer: PreferencesAnswer) {
         self.received += 1;
         *match answer {
-            PreferencesAnswer::Accepted => &mut self.accepted,
+            PreferencesAnswer::Accepted | PreferencesAnswer::DeadLettered => &mut self.accepted,
             PreferencesAnswer::Invalid(_) => &mut self.invalid,
             PreferencesAnswer::Undecided(_) => &mut self.undecided,
         } += 1;
@@ -148,6 +150,12 @@ impl StoreLedger {
     pub(super) const fn accept(&mut self, identities: u64) {
         self.new += identities;
         self.waiting += identities;
+    }
+
+    /// Takes back identities that were accepted and are undone.
+    pub(super) const fn withdraw(&mut self, identities: u64) {
+        self.new -= identities;
+        self.waiting -= identities;
     }
 
     /// Counts identities that were accepted as finished, of them `dead_lettered`.

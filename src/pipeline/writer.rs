@@ -4,7 +4,7 @@ mod attempts;
 mod health;
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -13,8 +13,8 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use self::attempts::Attempts;
 pub use self::health::{StoreHealth, Trouble};
 use super::admit::{Pipeline, PipelineSettings};
-use super::batch::Batch;
-use super::core::{Core, Finished, QueuedBlock};
+use super::batch::{Batch, RefusedRow};
+use super::core::{Core, QueuedBlock};
 use crate::domain::time::Timestamp;
 use crate::latency::{Latencies, Stage};
 use crate::ports::{BatchWriter, BeaconCache, Clock, DeadLetters, LatestIdentities, SystemOfRecord};
@@ -54,6 +54,8 @@ pub struct WriterThreads {
     events: Option<Arc<StoreHealth>>,
     /// Dropped to end the wait for a store that cannot be written to.
     hurry: Sender<()>,
+    /// When no further batch is begun.
+    deadline: Arc<OnceLock<Instant>>,
 }
 
 impl Pipeline {
@@ -72,6 +74,7 @@ impl Pipeline {
         let core_of = |window| Core::new(window, settings.queue_rows, sender, has_events);
         let pipeline = Arc::new(Self::new(settings, core_of, &ports, secret));
         let (hurry, hurried) = bounded(0);
+        let deadline = Arc::new(OnceLock::new());
         let writer = |(store, writer), queue, role| StoreThread {
             pipeline: Arc::clone(&pipeline),
             queue,
@@ -84,6 +87,7 @@ impl Pipeline {
             ),
             clock: Arc::clone(&ports.clock),
             latencies: Arc::clone(&ports.latencies),
+            deadline: Arc::clone(&deadline),
             role,
         };
         let mut threads = Vec::new();
@@ -103,7 +107,7 @@ impl Pipeline {
         let batch = Batch::new(settings.batch);
         threads
             .insert(0, std::thread::Builder::new().name("record".into()).spawn(move || thread.run(batch))?);
-        Ok((pipeline, WriterThreads { threads, record, events: events_health, hurry }))
+        Ok((pipeline, WriterThreads { threads, record, events: events_health, hurry, deadline }))
     }
 }
 
@@ -120,8 +124,10 @@ impl WriterThreads {
         self.events.as_ref()
     }
 
-    /// Waits for their last batches, after [`Pipeline::close`]. A store that cannot be written to is not waited for.
-    pub fn join(self) {
+    /// Waits for their last batches, after [`Pipeline::close`]. A store that cannot be written to is not waited for, and
+    /// one that is slow is given no further batch after `drain`.
+    pub fn join(self, drain: Duration) {
+        let _ = self.deadline.set(Instant::now() + drain);
         drop(self.hurry);
         for thread in self.threads {
             if thread.join().is_err() {
@@ -143,6 +149,7 @@ struct StoreThread {
     attempts: Attempts,
     clock: Arc<dyn Clock>,
     latencies: Arc<Latencies>,
+    deadline: Arc<OnceLock<Instant>>,
     role: Role,
 }
 
@@ -151,6 +158,7 @@ impl StoreThread {
         let mut recorded = 0;
         loop {
             match self.queue.recv_timeout(IDLE_EXPIRY_EVERY) {
+                Ok(_) if self.deadline.get().is_some_and(|deadline| *deadline <= Instant::now()) => break,
                 Ok(first) => {
                     self.gather(first, &mut batch);
                     let begun_at = Instant::now();
@@ -192,10 +200,10 @@ impl StoreThread {
     }
 
     /// Settles a batch, and hands it on. Answers the number of its last block.
-    fn stored(&self, batch: &mut Batch, refused: &[(u64, u32)], begun_at: Instant) -> u64 {
+    fn stored(&self, batch: &mut Batch, refused: &[RefusedRow], begun_at: Instant) -> u64 {
         let stored_at = Instant::now();
         self.time(batch.queued(), begun_at, stored_at);
-        let finished = batch.finished(refused, stored_at);
+        let finished = batch.finish(refused, stored_at);
         let now = self.now();
         match &self.role {
             Role::Record { latest, events } => {
@@ -205,7 +213,7 @@ impl StoreThread {
                 }
                 let queued = batch.take();
                 if let Some(events) = events {
-                    hand_on(queued, &finished, events);
+                    hand_on(queued, stored_at, events);
                 }
             }
             Role::Events => {
@@ -235,11 +243,9 @@ impl StoreThread {
 }
 
 /// Hands blocks on to the writer of events, whose queue has room for as many as there are places.
-fn hand_on(queued: Vec<QueuedBlock>, finished: &Finished, events: &Sender<QueuedBlock>) {
+fn hand_on(queued: Vec<QueuedBlock>, stored_at: Instant, events: &Sender<QueuedBlock>) {
     for block in queued {
-        let found = finished.dead_rows.binary_search_by_key(&block.number, |&(number, _)| number);
-        let dead_lettered = found.map_or(0, |index| finished.dead_rows[index].1);
         // A writer that has ended is stopping, and whoever waits for it has been told.
-        let _ = events.send(QueuedBlock { handed_on_at: finished.at, dead_lettered, ..block });
+        let _ = events.send(QueuedBlock { handed_on_at: stored_at, ..block });
     }
 }

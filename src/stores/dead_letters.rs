@@ -5,9 +5,9 @@
 mod line;
 mod list;
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -121,7 +121,7 @@ impl DeadLetters for DeadLetterFile {
         let mut state = self.state();
         let bytes = state.good_bytes.saturating_add(line.len() as u64);
         if bytes > self.max_bytes {
-            let full = format!("full: {} bytes of at most {}", state.good_bytes, self.max_bytes);
+            let full = format!("full: {} bytes of at most {} (dead_letters.max_bytes)", state.good_bytes, self.max_bytes);
             return Err(self.unavailable(full));
         }
         state.append(&self.path, &line).map_err(|error| self.unavailable(error))?;
@@ -134,7 +134,17 @@ impl State {
     /// Appends and syncs. After an error nothing has changed, whatever is on the disk past the good bytes.
     fn append(&mut self, path: &Path, line: &[u8]) -> io::Result<()> {
         let mut file = match self.file.take() {
-            Some(file) => file,
+            Some(file) if is_at(&file, path)? => file,
+            // Somebody has taken it away with what was in it, and perhaps put another there.
+            Some(_) => {
+                let file =
+                    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+                self.good_bytes = file.metadata()?.len();
+                if let Some(directory) = path.parent() {
+                    File::open(directory)?.sync_all()?;
+                }
+                file
+            }
             None => {
                 // Not the file of the failure: what a failed sync left in memory would be taken for written.
                 let file = OpenOptions::new().write(true).open(path)?;
@@ -149,6 +159,16 @@ impl State {
         self.good_bytes += line.len() as u64;
         self.file = Some(file);
         Ok(())
+    }
+}
+
+/// Whether the file at `path` is this one.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let held = file.metadata()?;
+    match fs::metadata(path) {
+        Ok(there) => Ok((there.dev(), there.ino()) == (held.dev(), held.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

@@ -141,6 +141,7 @@ impl Clock for StandingClock {
 pub(super) struct ScriptedRecord {
     rows: Arc<Mutex<Vec<CustomerIdentity>>>,
     questions: AtomicU64,
+    beacon_inactive: AtomicBool,
     state: Mutex<RecordState>,
     held: Mutex<Option<oneshot::Receiver<()>>>,
 }
@@ -175,6 +176,11 @@ impl ScriptedRecord {
         });
     }
 
+    /// Retires the one beacon.
+    pub(super) fn retire_beacon(&self) {
+        self.beacon_inactive.store(true, Ordering::Relaxed);
+    }
+
     pub(super) fn questions(&self) -> u64 {
         self.questions.load(Ordering::Relaxed)
     }
@@ -204,7 +210,10 @@ impl SystemOfRecord for ScriptedRecord {
             minor: 2,
             location: None,
             location_type: None,
-            status: BeaconStatus::Active,
+            status: match self.beacon_inactive.load(Ordering::Relaxed) {
+                true => BeaconStatus::Inactive,
+                false => BeaconStatus::Active,
+            },
             updated_at: NOW,
         };
         Box::pin(async move { Ok((id == BEACON).then_some(beacon)) })
@@ -346,7 +355,10 @@ impl BatchWriter for ScriptedWriter {
             Script::Commit | Script::UnavailableAfterWriting => {}
         }
         let refused = self.script.refused.lock().unwrap();
-        if identities.iter().any(|identity| refused.contains(identity.customer_id.as_str())) {
+        let changes = batch.iter().flat_map(|block| &block.preferences);
+        let mut customers =
+            identities.iter().map(|row| &row.customer_id).chain(changes.map(|row| &row.customer_id));
+        if customers.any(|customer| refused.contains(customer.as_str())) {
             return Err(WriteError::Rejected("a row is refused".into()));
         }
         self.script.commit(&identities);

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use beacond::domain::outcome::{Outcome, UndecidedReason};
 use beacond::pipeline::{Admitted, AdmittedPreferences, Admitter, Ledger, PreferencesAnswer, Trouble};
-use beacond::ports::Delivery;
+use beacond::ports::{BeaconChanges, Delivery};
 use futures_util::FutureExt;
 
-use crate::scripted::{NOW, SECOND, Script, World, start, start_over, start_with_events};
+use crate::scripted::{BEACON, NOW, SECOND, Script, World, start, start_over, start_with_events};
 use crate::{admit, answer, balanced, pending, strong};
 
 const UNDECIDED: Outcome = Outcome::Undecided(UndecidedReason::Store);
@@ -55,7 +55,7 @@ async fn stopping_while_a_store_fails_undoes_what_it_does_not_have_and_says_so()
     let mut near = pending(admit(&world, &[strong("alice", 1), strong("carol", 0)]).await);
     let World { pipeline, threads, .. } = world;
     pipeline.close();
-    threads.join();
+    threads.join(std::time::Duration::from_secs(60));
     let first = first.settled().await;
     assert_eq!(first.exceptions, [(1, UNDECIDED)]);
     assert_eq!(first.counts.of(Outcome::LowConfidence), 1);
@@ -159,6 +159,102 @@ async fn a_dead_store_of_events_does_not_stop_the_system_of_record() {
 }
 
 #[tokio::test]
+async fn what_the_system_of_record_refuses_is_no_event_and_nobody_hears_of_it() {
+    let world = start_with_events(|_| {});
+    world.writer.refuse("bad");
+    let mut frame = pending(admit(&world, &[strong("good", 0), strong("bad", 0)]).await);
+    let answer = frame.settled().await;
+    assert_eq!((answer.counts.of(Outcome::Identified), answer.dead_lettered), (2, 1));
+    assert_eq!(world.stored(), [("good".to_owned(), NOW)]);
+    assert_eq!(world.events_stored(), world.stored());
+    assert_eq!(world.latest.heard(), ["good"]);
+    let Ledger { system_of_record: record, events, .. } = balanced(&world);
+    assert_eq!((record.new, record.stored, record.dead_lettered), (2, 1, 1));
+    assert_eq!((events.unwrap().new, events.unwrap().stored), (1, 1));
+    // The row is finished: nothing waits for it.
+    assert!(matches!(admit(&world, &[strong("bad", 1)]).await, Admitted::Final(_)));
+}
+
+#[tokio::test]
+async fn a_redelivered_identity_whose_event_is_refused_is_named_in_its_answer() {
+    let world = start_with_events(|_| {});
+    world.record.store("alice", NOW);
+    world.pipeline.past_known(Some(NOW));
+    world.events.refuse("alice");
+    let mut frame = pending(admit(&world, &[strong("alice", 0), strong("bob", 0)]).await);
+    let answer = frame.settled().await;
+    assert_eq!((answer.counts.of(Outcome::Identified), answer.dead_lettered), (2, 1));
+    assert_eq!(world.dead_letters.letters(), [("events", "alice".to_owned())]);
+    balanced(&world);
+}
+
+#[tokio::test]
+async fn a_refused_preference_is_named_in_its_answer() {
+    let world = start(|_| {});
+    world.writer.refuse("alice");
+    let admitter = Admitter::new(Arc::clone(&world.pipeline));
+    let change = beacond::domain::preference::PreferenceChange::from_claim(b"alice", NOW, std::iter::empty());
+    let AdmittedPreferences::Pending(mut preferences) =
+        admitter.preferences(&world.clock.received_now(), change).await
+    else {
+        panic!("final before the commit");
+    };
+    assert_eq!(preferences.settled().await, PreferencesAnswer::DeadLettered);
+    let ledger = balanced(&world).preferences;
+    assert_eq!((ledger.accepted, ledger.dead_lettered), (1, 1));
+}
+
+#[tokio::test]
+async fn identities_on_their_way_are_counted_as_waiting() {
+    let world = start(|_| {});
+    let held = world.writer.hold();
+    let mut first = pending(admit(&world, &[strong("alice", 0), strong("bob", 0)]).await);
+    let record = balanced(&world).system_of_record;
+    assert_eq!((record.new, record.waiting, record.stored), (2, 2, 0));
+    held.release(Script::Commit);
+    first.settled().await;
+    let record = balanced(&world).system_of_record;
+    assert_eq!((record.new, record.waiting, record.stored), (2, 0, 2));
+}
+
+#[tokio::test]
+async fn a_frame_that_waited_long_for_room_is_judged_by_what_is_registered_then() {
+    let world = start(|settings| settings.queue_rows = 1);
+    let held = world.writer.hold();
+    let mut fills = pending(admit(&world, &[strong("alice", 0)]).await);
+    let next = [strong("bob", 0)];
+    let mut waiting = Box::pin(admit(&world, &next));
+    assert!((&mut waiting).now_or_never().is_none(), "no room");
+    world.record.retire_beacon();
+    world.pipeline.beacons().changed(&[BEACON]);
+    tokio::time::pause();
+    tokio::time::advance(std::time::Duration::from_millis(600)).await;
+    tokio::time::resume();
+    held.release(Script::Commit);
+    fills.settled().await;
+    let Admitted::Final(answer) = waiting.await else { panic!("nothing to wait for") };
+    assert_eq!(answer.exceptions, [(0, Outcome::BeaconInactive)]);
+    balanced(&world);
+}
+
+#[tokio::test]
+async fn a_store_that_is_slow_is_given_no_further_batch_once_stopping_has_taken_its_time() {
+    let world = start(|settings| settings.batch.rows = 1);
+    let held = world.writer.hold();
+    let mut first = pending(admit(&world, &[strong("alice", 0)]).await);
+    let mut second = pending(admit(&world, &[strong("bob", 0)]).await);
+    let World { pipeline, threads, .. } = world;
+    pipeline.close();
+    let stopping = std::thread::spawn(move || threads.join(std::time::Duration::ZERO));
+    held.release(Script::Commit);
+    stopping.join().unwrap();
+    let outcomes =
+        [first.settled().await, second.settled().await].map(|answer| answer.counts.of(Outcome::Identified));
+    assert!(outcomes[1] == 0, "{outcomes:?}");
+    assert_eq!(pipeline.ledger().imbalance(), None);
+}
+
+#[tokio::test]
 async fn preferences_do_not_wait_for_the_events() {
     let world = start_with_events(|_| {});
     world.events.fail_every(1);
@@ -205,7 +301,7 @@ async fn stopping_while_the_events_fail_claims_nothing_of_them() {
     }
     let World { pipeline, threads, .. } = world;
     pipeline.close();
-    threads.join();
+    threads.join(std::time::Duration::from_secs(60));
     assert_eq!(first.settled().await.exceptions, [(0, UNDECIDED)]);
     let ledger = pipeline.ledger();
     assert_eq!(ledger.imbalance(), None);

@@ -31,7 +31,7 @@ fn what_cannot_be_committed_is_answered_when_it_is_and_counts_until_then() {
     scene.daemon.wait_for_stats("the store is seen to fail", |stats| stats.writer_trouble() == "unavailable");
     let stats = scene.daemon.stats();
     assert_eq!((stats.number("received"), stats.number("in_progress")), (5, 5));
-    assert_eq!(stats.store("new"), 0);
+    assert_eq!((stats.store("new"), stats.store("waiting"), stats.store("stored")), (1, 1, 0));
     lock.execute_batch("ROLLBACK").unwrap();
     let record = &gateway.receive().ack().records[0];
     assert_eq!(

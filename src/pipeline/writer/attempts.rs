@@ -7,7 +7,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use super::health::{StoreHealth, Trouble};
 use crate::backoff::Backoff;
-use crate::pipeline::batch::Batch;
+use crate::pipeline::batch::{Batch, RefusedRow};
 use crate::ports::{BatchWriter, Block, Clock, DeadLetter, DeadLetters, Delivery, WriteError};
 
 /// The first wait after a failed attempt is drawn from up to this.
@@ -49,9 +49,9 @@ impl Attempts {
         &self.health
     }
 
-    /// Writes until every row is stored or a dead letter. Answers how many rows were refused, by block number
-    /// ascending; nothing when the daemon stops before.
-    pub(super) fn store(&mut self, batch: &Batch) -> Option<Vec<(u64, u32)>> {
+    /// Writes until every row is stored or a dead letter. Answers the rows refused, in the order of their blocks; nothing
+    /// when the daemon stops before.
+    pub(super) fn store(&mut self, batch: &Batch) -> Option<Vec<RefusedRow>> {
         let mut refused = Vec::new();
         if batch.blocks().is_empty() {
             return Some(refused);
@@ -90,15 +90,12 @@ impl Attempts {
     }
 
     /// Halves what is refused until the row is alone: one bad row of n costs about 2 log2(n) attempts.
-    fn isolate(&mut self, pieces: &[Piece], reason: String, refused: &mut Vec<(u64, u32)>) -> Option<()> {
+    fn isolate(&mut self, pieces: &[Piece], reason: String, refused: &mut Vec<RefusedRow>) -> Option<()> {
         let (left, right) = match pieces {
             [] => return Some(()),
             [piece] if piece.block.rows() <= 1 => {
                 self.bury(piece, reason)?;
-                match refused.last_mut().filter(|(number, _)| *number == piece.number) {
-                    Some((_, rows)) => *rows += 1,
-                    None => refused.push((piece.number, 1)),
-                }
+                refused.push(RefusedRow { number: piece.number, block: Arc::clone(&piece.block) });
                 return Some(());
             }
             [piece] => {
