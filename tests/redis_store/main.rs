@@ -1,6 +1,5 @@
 //! The Redis adapter on real servers: written by the adapter and read back by `redis-cli`, and the reverse.
 
-
 #[cfg(test)]
 mod beacons;
 #[cfg(test)]
