@@ -129,7 +129,7 @@ fn sightings_flow_while_every_session_with_postgresql_is_cut_again_and_again() {
 #[test]
 fn while_postgresql_is_gone_or_hangs_known_beacons_go_on_and_all_is_stored_when_it_is_back() {
     let mut stack = FullStack::wanted(
-        Wanted { own_postgres: true, ..Wanted::default() },
+        Wanted { own_postgres: true, toml: SHORT_WRITES, ..Wanted::default() },
         &[table(1), table(2), table(3)],
     );
     let daemon = stack.serve();

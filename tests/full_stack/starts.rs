@@ -1,8 +1,10 @@
 //! Starts while stores are down: the daemon serves, says what is missing, and works when it comes.
 
 use crate::harness::daemon::Daemon;
+use crate::harness::frames;
+use crate::harness::reply::Reply;
 use crate::harness::{PATIENCE, wait_until};
-use crate::scene::{Reporter, table};
+use crate::scene::{GATEWAY, Reporter, table};
 use crate::stack::{FullStack, Wanted};
 
 /// Ends every store at once.
@@ -40,10 +42,11 @@ fn a_start_with_every_store_down_serves_what_it_knows_and_the_rest_when_they_are
     let beacons = [table(1), table(2)];
     let wanted = Wanted { own_postgres: true, own_dynamodb: true, ..Wanted::default() };
     let mut stack = FullStack::wanted(wanted, &beacons);
+    stack.home.import_gateways(&[(GATEWAY, &["ours"], "active")]);
     stop(&mut stack);
 
     // The first start ever: nothing is known.
-    let daemon = stack.serve();
+    let daemon = stack.home.serve_with(&[]);
     for store in ["postgres", "dynamodb"] {
         assert!(
             daemon.stderr.wait_for_line(store, PATIENCE),
@@ -51,19 +54,24 @@ fn a_start_with_every_store_down_serves_what_it_knows_and_the_rest_when_they_are
             daemon.stderr.text()
         );
     }
-    let mut reporter = Reporter::open(&daemon, &beacons);
-    let frame = [reporter.strong(&table(1)), reporter.weak(&table(2)), reporter.strong(&table(99))];
-    assert_eq!(reporter.ask(&frame), [("undecided", 3)]);
+    let refused = daemon.connect().greet(&frames::hello(GATEWAY)).refusal();
+    assert!(refused.retry_after_ms > 0, "it is not told to come again: {refused:?}");
     let (status, reasons) = daemon.page("/ready");
     assert_eq!((status, reasons.contains("postgres")), (503, true), "{reasons}");
     assert_eq!(daemon.page("/live").0, 200);
     start_again(&mut stack);
+    let welcomed = wait_until(|| match daemon.connect().greet(&frames::hello(GATEWAY)) {
+        Reply::Welcome(_) => Some(()),
+        _ => None,
+    });
+    assert_eq!(welcomed, Ok(()));
+    let mut reporter = Reporter::open(&daemon, &beacons);
     assert_works_soon(&daemon, &mut reporter);
     daemon.stop();
 
     // What it knew then it knows now.
     stop(&mut stack);
-    let daemon = stack.serve();
+    let daemon = stack.home.serve_with(&[]);
     reporter.reopen(&daemon);
     let frame = [reporter.weak(&table(1)), reporter.weak(&table(2))];
     assert_eq!(reporter.ask(&frame), [("low_confidence", 2)]);

@@ -65,6 +65,11 @@ impl Stats {
         self.0["writers"][0]["trouble"]["kind"].as_str().unwrap_or_default()
     }
 
+    /// Whether every change of a beacon is told in time.
+    pub(crate) fn follows_beacons(&self) -> bool {
+        self.0["beacons"]["followed"].as_bool().unwrap_or(false)
+    }
+
     /// What keeps this store's writer from going on, in its kind's word and for how many seconds.
     pub(crate) fn trouble_of(&self, store: &str) -> Option<(&str, u64)> {
         let trouble = &self.writer(store)["trouble"];
