@@ -55,8 +55,12 @@ enum Way {
 }
 
 fn main() {
-    let url = std::env::var("BEACOND_POSTGRES_URL")
-        .expect("run it by `cargo xtask bench`, or set BEACOND_POSTGRES_URL");
+    let Ok(url) = std::env::var("BEACOND_POSTGRES_URL") else {
+        println!(
+            "not run: BEACOND_POSTGRES_URL is not set (`cargo xtask stack up`, then `cargo xtask stack env`)"
+        );
+        return;
+    };
     let rounds = std::env::var("BEACOND_BENCH_ROUNDS").map_or(ROUNDS, |rounds| rounds.parse().unwrap());
     let server = Server { url };
     server.grow();
@@ -102,6 +106,7 @@ impl Server {
     fn sql(&self, database: &str, script: &str) {
         let mut psql = Command::new("psql")
             .args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-o", "/dev/null", "-d", &self.url_of(database)])
+            .env("PGOPTIONS", "-c client_min_messages=warning")
             .stdin(Stdio::piped())
             .spawn()
             .unwrap();

@@ -3,18 +3,64 @@
 use super::report::{Report, TroubleReport, WriterReport};
 use crate::ops::Reason;
 
-/// Why not: a reason a store that cannot be written to, and one while the daemon stops. Nothing else counts: without
-/// its caches it is only slower, and a full queue empties itself.
+/// Why not: a store that cannot be written to, a system of record that cannot be asked, and while the daemon stops.
+/// Nothing else counts: without its caches it is only slower, and a full queue empties itself.
 pub(super) fn reasons(report: &Report, stopping: bool) -> Vec<Reason> {
-    let stopping = stopping.then(|| Reason {
-        code: "stopping",
-        words: "it has been told to stop, and says goodbye to its gateways".into(),
-    });
+    let reason = |code, words: &str| Reason { code, words: words.into() };
+    let stopping =
+        stopping.then(|| reason("stopping", "it has been told to stop, and says goodbye to its gateways"));
     let codes = ["record_trouble", "events_trouble"];
     let troubles = codes.into_iter().zip(&report.writers).filter_map(|(code, writer)| {
         let WriterReport { store, trouble: Some(trouble), .. } = writer else { return None };
         let TroubleReport { kind, reason, seconds } = trouble;
         Some(Reason { code, words: format!("{store} is {kind} for {seconds} s: {reason}") })
     });
-    stopping.into_iter().chain(troubles).collect()
+    let unasked = (report.beacons.record_failing || report.gateways.record_failing).then(|| {
+        reason(
+            "record_unanswered",
+            "registrations cannot be looked up: those known serve, others are undecided",
+        )
+    });
+    let past_unknown = report.past_unknown.then(|| {
+        reason(
+            "past_unknown",
+            "what was stored before this start is not known: every sighting is asked about",
+        )
+    });
+    stopping.into_iter().chain(troubles).chain(unasked).chain(past_unknown).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(events: Option<TroubleReport>) -> Report {
+        Report {
+            writers: vec![
+                WriterReport { store: "postgres".into(), ..WriterReport::default() },
+                WriterReport { store: "dynamodb".into(), trouble: events, ..WriterReport::default() },
+            ],
+            ..Report::default()
+        }
+    }
+
+    #[test]
+    fn daemon_is_ready_until_a_store_is_in_trouble_or_it_stops() {
+        assert_eq!(reasons(&report(None), false), []);
+        let stopping: Vec<_> = reasons(&report(None), true).iter().map(|reason| reason.code).collect();
+        assert_eq!(stopping, ["stopping"]);
+        let trouble = TroubleReport { kind: "unavailable".into(), reason: "refused".into(), seconds: 3 };
+        let words = "dynamodb is unavailable for 3 s: refused".to_owned();
+        assert_eq!(reasons(&report(Some(trouble)), false), [Reason { code: "events_trouble", words }]);
+    }
+
+    #[test]
+    fn daemon_that_cannot_ask_is_not_ready() {
+        let codes =
+            |report: &Report| -> Vec<_> { reasons(report, false).iter().map(|reason| reason.code).collect() };
+        let mut report = report(None);
+        report.gateways.record_failing = true;
+        report.past_unknown = true;
+        assert_eq!(codes(&report), ["record_unanswered", "past_unknown"]);
+    }
 }

@@ -14,7 +14,7 @@ use crate::stores::postgres::{ForeignKeys, PostgresWriterStatus};
 use crate::stores::redis::RedisHealth;
 
 /// What `beacond stats --json` prints.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Report {
     /// Version of the daemon.
     pub version: String,
@@ -32,6 +32,8 @@ pub struct Report {
     pub queued_rows: usize,
     /// The duplicate window.
     pub window: WindowReport,
+    /// Whether nobody could say yet what was stored before this start: every sighting is asked about.
+    pub past_unknown: bool,
     /// The directory of beacons.
     pub beacons: DirectoryReport,
     /// The registry of gateways.
@@ -277,6 +279,7 @@ impl Observer {
             writers: self.writers.iter().map(|health| WriterReport::of(health)).collect(),
             queued_rows: self.pipeline.queued(),
             window: WindowReport { entries, bytes },
+            past_unknown: self.pipeline.is_past_unknown(),
             beacons: DirectoryReport::of(&self.pipeline.beacons().counts()),
             gateways: DirectoryReport::of(&self.pipeline.gateways().counts()),
             postgres: self.stores.postgres.as_deref().map(of_postgres),

@@ -84,7 +84,7 @@ impl Stores {
             RecordSettings::Postgres(settings) => {
                 let (record, writer) = open_postgres(&settings, runtime, background)?;
                 health.postgres = Some(writer.status());
-                (record, ("postgres", Box::new(writer) as Box<dyn BatchWriter>), Some(settings))
+                (record, ("postgres", Box::new(writer) as Box<dyn BatchWriter>), Some(*settings))
             }
         };
         let events_writer = events.map(|settings| open_dynamodb(settings, &mut health)).transpose()?;
@@ -112,7 +112,9 @@ fn open_postgres(
     started("postgres", checked)?;
     let _inside = runtime.enter();
     let unusable = |error: &dyn std::fmt::Display| StartError::wrong("postgres", error);
-    let record = PostgresRecord::new(&settings.server, settings.reader, background.tasks.clone())
+    // Its connections end with the runtime: the pipeline asks until then.
+    let connections = TaskGroup::new("connections to PostgreSQL");
+    let record = PostgresRecord::new(&settings.server, settings.reader, connections)
         .map_err(|error| unusable(&error))?;
     let writer = PostgresWriter::new(&settings.writer).map_err(|error| unusable(&error))?;
     Ok((Arc::new(record), writer))

@@ -155,7 +155,7 @@ pub enum RecordSettings {
     /// A file in the data directory.
     Sqlite,
     /// A server.
-    Postgres(PostgresRecordSettings),
+    Postgres(Box<PostgresRecordSettings>),
 }
 
 /// How PostgreSQL is written to, asked, and followed.
@@ -196,7 +196,7 @@ pub(super) fn settings(
     let record = match record {
         RecordStore::Sqlite => RecordSettings::Sqlite,
         RecordStore::Postgres => {
-            RecordSettings::Postgres(config.postgres.settings(question_timeout, &environment)?)
+            RecordSettings::Postgres(Box::new(config.postgres.settings(question_timeout, &environment)?))
         }
     };
     let cache = match cache {

@@ -173,6 +173,12 @@ impl Pipeline {
         self.core.lock().past_known = false;
     }
 
+    /// Whether that is so.
+    #[must_use]
+    pub fn is_past_unknown(&self) -> bool {
+        !self.core.lock().past_known
+    }
+
     /// What was stored before this start is known: nothing was detected after `newest`.
     pub fn past_known(&self, newest: Option<Timestamp>) {
         let mut state = self.core.lock();

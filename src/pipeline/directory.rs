@@ -277,14 +277,11 @@ where
     ) -> (Known<V>, Tier) {
         match self.record.may_try() {
             Try::Wait => {}
-            unavailable => {
-                let answer = self.resolve_without_record(key, held, deadline).await;
-                // Last: whoever asks the shared cache about this key would wait behind it.
-                if matches!(unavailable, Try::Beside) {
-                    self.load_beside(key);
-                }
-                return answer;
+            Try::Beside => {
+                self.try_record_beside(key);
+                return self.resolve_without_record(key, held, deadline).await;
             }
+            Try::Later => return self.resolve_without_record(key, held, deadline).await,
         }
         let waiting_since = Instant::now();
         match timeout_at(deadline, self.load_once(key, Ask::Tiers)).await {

@@ -1,8 +1,8 @@
 //! PostgreSQL: the system of record.
 //!
-//! [`PostgresWriter`] writes batches, [`PostgresRecord`] answers the pipeline's questions, [`BeaconChangesTask`] tells caches what has changed,
-//! [`TableCare`] makes partitions before they are needed, [`PostgresAdmin`] serves commands, [`check_at_start`] says
-//! whether a daemon can work with a database. The schema is `migrations/postgres`.
+//! [`PostgresWriter`] writes batches, [`PostgresRecord`] answers the pipeline's questions, [`BeaconChangesTask`] tells
+//! caches what has changed, [`TableCare`] makes partitions before they are needed, [`PostgresAdmin`] serves commands,
+//! [`check_at_start`] says whether a daemon can work with a database. The schema is `migrations/postgres`.
 
 mod admin;
 mod changes;

@@ -89,6 +89,10 @@ fn process_is_told_as_its_operating_system_sees_it() {
     assert!(value("process_cpu_seconds_total") >= 0.0);
     assert!(value("process_start_time_seconds") > 1.6e9);
     assert!(value("process_threads") >= 2.0);
+    let document = include_str!("../../METRICS.md");
+    for name in families.keys() {
+        assert!(document.contains(&format!("`{name}`")), "METRICS.md does not name {name}");
+    }
     assert_eq!(families["beacond_build_info"].series[0].1["version"], env!("CARGO_PKG_VERSION"));
 }
 

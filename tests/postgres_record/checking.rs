@@ -1,6 +1,7 @@
 //! The check finds each thing that would keep a daemon from its work, and names it.
 
-use beacond::stores::postgres::{PostgresAdmin, PostgresSettings, StartCheck, check_at_start};
+use beacond::stores::StartCheck;
+use beacond::stores::postgres::{PostgresAdmin, PostgresSettings, check_at_start};
 use beacond::tasks::TaskGroup;
 
 use crate::scene::{Scene, runtime, settings};

@@ -17,4 +17,6 @@ mod scene;
 #[cfg(test)]
 mod spacing;
 #[cfg(test)]
+mod tls;
+#[cfg(test)]
 mod writing;

@@ -1,7 +1,5 @@
 //! The Redis adapter on real servers: written by the adapter and read back by `redis-cli`, and the reverse.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests stop at what they do not expect")]
-
 #[cfg(test)]
 mod beacons;
 #[cfg(test)]

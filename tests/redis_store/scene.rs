@@ -71,7 +71,7 @@ pub(crate) fn settings(url: &str) -> RedisSettings {
         url: url.to_owned(),
         timeout: Duration::from_secs(5),
         customers_queued: 100_000,
-        customers_batch_rows: 256,
+        customers_batch_rows: 512,
     }
 }
 

@@ -97,6 +97,17 @@ where
         true
     }
 
+    /// Sees on a task of its own whether the system of record answers again. Not a load: whoever wants `key` of the
+    /// shared cache meanwhile would wait behind one.
+    pub(super) fn try_record_beside(self: &Arc<Self>, key: &K) {
+        let Ok(permit) = Arc::clone(&self.loading_beside).try_acquire_owned() else { return };
+        let (directory, key) = (Arc::clone(self), key.clone());
+        self.tasks.spawn(async move {
+            directory.question_record(&key).await;
+            drop(permit);
+        });
+    }
+
     /// Has the shared cache forget what it must, until `stop`; to be run by one task for as long as notices come.
     /// What is owed then is lost with the process: at its next start it is told of all changes of the last day.
     pub async fn settle_owed(self: Arc<Self>, stop: CancellationToken) {
@@ -122,9 +133,9 @@ where
     /// Whether an entry answers one who has waited since then: another's load has brought it, and no notice made it old.
     fn is_answer(&self, entry: &Entry<V>, ask: Ask, waiting_since: Instant) -> bool {
         let asked_enough = match ask {
-            Ask::Tiers => !matches!(entry.value, Value::Unsaid),
+            Ask::Tiers => !matches!(entry.value, Value::Unsaid) && entry.source != Source::Snapshot,
             Ask::Record => entry.source == Source::Record,
-            Ask::SharedCache => true,
+            Ask::SharedCache => entry.source != Source::Snapshot,
         };
         asked_enough && entry.answered_at >= waiting_since && self.generations.is_current(entry.stamp)
     }
@@ -173,10 +184,7 @@ where
         let shared = self.shared.as_ref()?;
         let worth = match held.map(|held| (held, &held.value)) {
             None => true,
-            // Not again before the load that may be trying the system of record for this key has ended.
-            Some((held, Value::Unsaid)) => {
-                held.asked_at.elapsed() >= self.settings.retry_after + self.settings.load_timeout
-            }
+            Some((held, Value::Unsaid)) => held.asked_at.elapsed() >= self.settings.retry_after,
             Some((held, Value::Is(_))) => held.source == Source::Snapshot,
             Some((_, Value::Not | Value::Bad)) => false,
         };
@@ -214,18 +222,28 @@ where
         held: Option<&Entry<V>>,
         stamp: Stamp,
     ) -> Option<Entry<V>> {
-        self.counters.loads.one();
         let asked_at = Instant::now();
-        let value = match timeout(self.settings.load_timeout, (self.load)(key.clone())).await {
-            Ok(Ok(Some(value))) => Value::Is(Arc::new(value)),
-            Ok(Ok(None)) => Value::Not,
-            Ok(Err(error @ StoreError::BadRow { .. })) => {
-                self.counters.failed_loads.one();
+        let value = match self.question_record(key).await? {
+            Ok(Some(value)) => Value::Is(Arc::new(value)),
+            Ok(None) => Value::Not,
+            Err(error) => {
                 if !held.is_some_and(|held| matches!(held.value, Value::Bad)) {
                     tracing::warn!(%error, "a registration cannot be used");
                 }
                 Value::Bad
             }
+        };
+        let entry = Entry::new(value, Source::Record, stamp, asked_at);
+        if self.generations.is_current(stamp) {
+            self.tell_shared(key, held, &entry);
+        }
+        Some(entry)
+    }
+
+    /// Puts one question to the system of record, and notes whether it answers; the error is that of a bad row.
+    async fn question_record(&self, key: &K) -> Option<Result<Option<V>, StoreError>> {
+        self.counters.loads.one();
+        let answer = match timeout(self.settings.load_timeout, (self.load)(key.clone())).await {
             Ok(Err(error @ StoreError::Unavailable { .. })) => {
                 self.record_failed(&error.to_string());
                 return None;
@@ -234,15 +252,16 @@ where
                 self.record_failed("no answer in time");
                 return None;
             }
+            Ok(Err(error @ StoreError::BadRow { .. })) => {
+                self.counters.failed_loads.one();
+                Err(error)
+            }
+            Ok(Ok(answer)) => Ok(answer),
         };
         if self.record.answered() {
             tracing::info!("registrations can be looked up again");
         }
-        let entry = Entry::new(value, Source::Record, stamp, asked_at);
-        if self.generations.is_current(stamp) {
-            self.tell_shared(key, held, &entry);
-        }
-        Some(entry)
+        Some(answer)
     }
 
     pub(super) fn record_failed(&self, failure: &str) {

@@ -1,5 +1,10 @@
 //! The directory against a scripted store, on a clock that stands still.
 
+mod model;
+mod notices;
+mod scripted;
+mod tiers;
+
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;

@@ -109,19 +109,9 @@ impl Connector {
         Ok(Self { config, tls: tls(roots)?, connect_timeout: settings.connect_timeout })
     }
 
-    /// What to connect to, for a pool that connects by itself; it must set its own limit to the time that takes.
-    pub(super) const fn config(&self) -> &Config {
-        &self.config
-    }
-
-    /// The TLS to go with [`Self::config`].
-    pub(super) fn tls(&self) -> MakeRustlsConnect {
-        self.tls.clone()
-    }
-
     /// A connection, of which the second half is still to be polled.
     pub(super) async fn connect(&self) -> Result<(Client, Link), ConnectError> {
-        match tokio::time::timeout(self.connect_timeout, self.config.connect(self.tls())).await {
+        match tokio::time::timeout(self.connect_timeout, self.config.connect(self.tls.clone())).await {
             Ok(connected) => connected.map_err(ConnectError::Refused),
             Err(_) => Err(ConnectError::TimedOut(self.connect_timeout)),
         }
@@ -261,8 +251,8 @@ mod tests {
             ("verify%2Dfull", SslMode::Require),
         ] {
             let connector = connector(&format!("postgresql://h/d?sslmode={mode}&port=5433")).unwrap();
-            assert_eq!(connector.config().get_ssl_mode(), expected, "{mode}");
-            assert_eq!(connector.config().get_ports(), [5433], "{mode}");
+            assert_eq!(connector.config.get_ssl_mode(), expected, "{mode}");
+            assert_eq!(connector.config.get_ports(), [5433], "{mode}");
         }
         assert!(connector("postgres://h/d?sslmode=allow").is_err());
     }
@@ -270,13 +260,13 @@ mod tests {
     #[test]
     fn limits_and_name_are_set_and_the_url_may_add_options() {
         let connector = connector("postgresql://h/d?options=-c%20geqo%3Doff").unwrap();
-        let options = connector.config().get_options().unwrap();
+        let options = connector.config.get_options().unwrap();
         assert_eq!(
             options,
             "-c statement_timeout=5000 -c idle_in_transaction_session_timeout=5000 -c geqo=off"
         );
-        assert_eq!(connector.config().get_application_name(), Some("beacond"));
-        assert_eq!(connector.config().get_connect_timeout(), Some(&Duration::from_secs(3)));
+        assert_eq!(connector.config.get_application_name(), Some("beacond"));
+        assert_eq!(connector.config.get_connect_timeout(), Some(&Duration::from_secs(3)));
     }
 
     #[test]

@@ -40,6 +40,9 @@ const SELECT_NEAR: &str =
 /// Answered from the end of `idx_customer_identities_detected_at`, newest partition first.
 const SELECT_NEWEST: &str = "SELECT detected_at FROM customer_identities ORDER BY detected_at DESC LIMIT 1";
 
+/// Ends when every transaction of a writer that had begun has ended: also one whose daemon was killed in its commit.
+const WAIT_FOR_WRITERS: &str = "SELECT pg_advisory_xact_lock(1650683492)";
+
 /// How many questions are asked at once, and how long each may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PostgresReaderSettings {
@@ -154,6 +157,7 @@ impl SystemOfRecord for PostgresRecord {
 
     fn newest_identity(&self) -> PortFuture<'_, Result<Option<Timestamp>, StoreError>> {
         Box::pin(self.ask(async move {
+            self.rows(Question::Settled, &[]).await?;
             let rows = self.rows(Question::Newest, &[]).await?;
             rows.first().map(|row| rows::time(row, 0, "customer_identities.detected_at")).transpose()
         }))
@@ -204,6 +208,7 @@ enum Question {
     Gateway,
     Near,
     Newest,
+    Settled,
 }
 
 impl Question {
@@ -214,6 +219,7 @@ impl Question {
             Self::Gateway => (SELECT_GATEWAY, &[Type::TEXT]),
             Self::Near => (SELECT_NEAR, &[Type::TEXT_ARRAY, TIMES, TIMES]),
             Self::Newest => (SELECT_NEWEST, &[]),
+            Self::Settled => (WAIT_FOR_WRITERS, &[]),
         }
     }
 }
@@ -222,7 +228,7 @@ impl Question {
 /// others.
 struct Asker {
     session: Session,
-    prepared: [Option<Statement>; 4],
+    prepared: [Option<Statement>; 5],
     /// A question was asked and its answer not read, or it failed.
     in_use: bool,
 }
@@ -249,7 +255,7 @@ impl Asker {
 impl Sessions {
     async fn open(&self) -> Result<Asker, StoreError> {
         let session = Session::open(&self.connector, &self.tasks, self.question_timeout).await?;
-        Ok(Asker { session, prepared: [const { None }; 4], in_use: false })
+        Ok(Asker { session, prepared: [const { None }; 5], in_use: false })
     }
 }
 
@@ -264,10 +270,7 @@ impl ManageConnection for Sessions {
         opened
     }
 
-    #[expect(
-        clippy::unused_async,
-        reason = "the pool's trait asks for a future; a round trip before each question is not needed"
-    )]
+    /// Without a round trip before each question: one that fails is asked again by those who ask.
     async fn is_valid(&self, asker: &mut Asker) -> Result<(), StoreError> {
         if self.has_broken(asker) {
             return Err(unavailable("the connection was closed".to_owned()));

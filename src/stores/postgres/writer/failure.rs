@@ -61,6 +61,10 @@ impl From<Error> for Failure {
             SqlState::UNIQUE_VIOLATION => Self::Conflict(error),
             // A broken CHECK names its constraint.
             SqlState::CHECK_VIOLATION if state.constraint().is_none() => Self::MissingPartition(error),
+            // The server told the connection that it ends it, perhaps long ago.
+            SqlState::ADMIN_SHUTDOWN | SqlState::CRASH_SHUTDOWN | SqlState::IDLE_SESSION_TIMEOUT => {
+                Self::Connection(error)
+            }
             _ => Self::Refused(error),
         }
     }
