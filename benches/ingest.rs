@@ -17,30 +17,17 @@
     reason = "the tests' own: only the generated set is used here"
 )]
 mod model;
+#[path = "ingest/tracks.rs"]
+mod tracks;
 
-use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use tracks::{SETS, beacons_csv, tracks_csv};
+
 const ROUNDS: usize = 5;
-const BEACONS: usize = 8;
-const GROUP: usize = 50;
-
-/// What customers do within a minute, sighting by sighting.
-struct Set {
-    name: &'static str,
-    /// Sightings of one customer: strong ones at its beacon, weak ones, and ones of a beacon nobody registered.
-    strong: usize,
-    weak: usize,
-    unknown: usize,
-}
-
-const SETS: [Set; 2] = [
-    Set { name: "one in six an identity", strong: 4, weak: 1, unknown: 1 },
-    Set { name: "59 of 60 duplicates", strong: 60, weak: 0, unknown: 0 },
-];
 
 struct Way {
     name: &'static str,
@@ -183,38 +170,4 @@ fn binary(name: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_BIN_EXE_beacond")).with_file_name(name);
     assert!(path.exists(), "{} is missing: cargo build --workspace, in the same profile", path.display());
     path
-}
-
-fn beacon_id(number: usize) -> String {
-    format!("00000000-0000-4000-8000-{number:012}")
-}
-
-fn beacons_csv() -> String {
-    let mut csv = "beacon_id,store_id,major,minor,location,location_type,status\n".to_owned();
-    for number in 0..BEACONS {
-        let _ = writeln!(csv, "{},store1,1,{number},Table {number},table,active", beacon_id(number));
-    }
-    csv
-}
-
-/// Customers in groups, the group's in turn: the sightings of one are apart in the file and within a minute in time, and
-/// new customers come all along.
-fn tracks_csv(set: &Set, sightings: usize) -> String {
-    let times = set.strong + set.weak + set.unknown;
-    let mut csv = "detected_at_unix_us,customer_id,beacon_uuid,major,minor,rssi_dbm\n".to_owned();
-    for nth in 0..sightings {
-        let (group, within) = (nth / (GROUP * times), nth % (GROUP * times));
-        let (time, customer) = (within / GROUP, group * GROUP + within % GROUP);
-        let nearest = customer % BEACONS;
-        let (beacon, rssi_dbm) = match time {
-            _ if time < set.strong => (nearest, -50),
-            _ if time < set.strong + set.weak => (nearest, -85),
-            _ => (BEACONS + 1, -50),
-        };
-        let at_us = 1_700_000_000_000_000 + time * (55_000_000 / times) + customer;
-        // Scattered, as ids are: neighbours in time are no neighbours in an index.
-        let id = customer.wrapping_mul(2_654_435_761) % 100_000_000;
-        let _ = writeln!(csv, "{at_us},customer{id:08},{},1,{beacon},{rssi_dbm}", beacon_id(beacon));
-    }
-    csv
 }

@@ -83,7 +83,7 @@ END $$;
 -- Keeps the id of a beacon that is gone, or has another id now, and tells of it. With its owner's rights: whoever may
 -- delete a beacon need not be granted anything on beacon_deletions.
 CREATE FUNCTION beacond_keep_deletion() RETURNS trigger LANGUAGE plpgsql
-    SECURITY DEFINER SET search_path FROM CURRENT AS $$
+    SECURITY DEFINER AS $$
 BEGIN
     INSERT INTO beacon_deletions AS kept (beacon_id, deleted_at)
     VALUES (OLD.beacon_id, greatest(clock_timestamp(), OLD.updated_at + INTERVAL '1 microsecond'))
@@ -96,7 +96,7 @@ END $$;
 -- Writers that check a batch's beacons as one set hold this lock shared (1650683492 is "bcnd"), so a beacon cannot go
 -- between their check and their commit.
 CREATE FUNCTION beacond_guard_beacons() RETURNS trigger LANGUAGE plpgsql
-    SECURITY DEFINER SET search_path FROM CURRENT AS $$
+    SECURITY DEFINER AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock(1650683492);
     IF TG_OP = 'TRUNCATE' THEN
@@ -107,6 +107,14 @@ BEGIN
     END IF;
     RETURN NULL;
 END $$;
+
+-- The two with their owner's rights look for tables where they were made and nowhere before it: a caller's temporary
+-- table of the same name would be handed those rights. Nor may anybody else attach them to a table.
+DO $$ BEGIN
+    EXECUTE format('ALTER FUNCTION beacond_keep_deletion() SET search_path = %I, pg_temp', current_schema());
+    EXECUTE format('ALTER FUNCTION beacond_guard_beacons() SET search_path = %I, pg_temp', current_schema());
+END $$;
+REVOKE EXECUTE ON FUNCTION beacond_keep_deletion(), beacond_guard_beacons() FROM PUBLIC;
 
 CREATE TRIGGER beacons_stamp BEFORE INSERT OR UPDATE ON beacons
     FOR EACH ROW EXECUTE FUNCTION beacond_stamp();

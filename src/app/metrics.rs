@@ -1,8 +1,13 @@
 //! The report as samples for `/metrics`.
 
+mod engines;
+#[cfg(test)]
+mod tests;
+
 use beacon_protocol::RefusalCode;
 
-use super::report::{DirectoryReport, DynamoDbReport, RedisReport, Report, WriterReport};
+use self::engines::{of_directory, of_engines};
+use super::report::{Report, WriterReport};
 use crate::domain::outcome::Outcome;
 use crate::listen::ListenCounts;
 use crate::ops::Sample;
@@ -44,6 +49,11 @@ pub(super) fn samples(report: &Report) -> Vec<Sample> {
             "beacond_window_bytes",
             "Memory the duplicate window has allocated.",
             report.window.bytes as u64,
+        ),
+        gauge(
+            "beacond_past_unknown",
+            "1 until it is known what was stored before this start: every sighting is asked about.",
+            u64::from(report.past_unknown),
         ),
         gauge("beacond_uptime_seconds", "Time since the start.", report.uptime_s),
     ]);
@@ -180,257 +190,10 @@ fn of_listeners(counts: &ListenCounts) -> impl Iterator<Item = Sample> {
     sessions.chain(frames).chain(refusals)
 }
 
-fn of_directory(directory: &'static str, report: DirectoryReport) -> impl Iterator<Item = Sample> {
-    let tiers = [
-        ("memory", report.from_memory + report.absent_from_memory),
-        ("shared_cache", report.from_shared_cache),
-        ("record", report.from_record),
-    ];
-    let answers = tiers.into_iter().map(|(tier, answers)| {
-        counter(
-            "beacond_directory_answers_total",
-            "Registrations answered, by how far the question went.",
-            answers,
-        )
-        .with("tier", tier)
-    });
-    [
-        counter(
-            "beacond_directory_served_expired_total",
-            "Registrations that served past their time: the system of record could not be asked.",
-            report.served_expired,
-        ),
-        counter(
-            "beacond_directory_unanswered_total",
-            "Questions left unanswered: the sightings concerned are undecided.",
-            report.cannot_say,
-        ),
-        counter(
-            "beacond_directory_loads_thrown_away_total",
-            "Loads thrown away for a notice of a change that overlapped them.",
-            report.thrown_away,
-        ),
-        counter("beacond_directory_notices_total", "Registrations told to have changed.", report.notices),
-        gauge(
-            "beacond_directory_entries",
-            "Registrations in memory, and keys known not to be registered.",
-            report.entries,
-        ),
-        gauge(
-            "beacond_directory_owed",
-            "Changed keys that the shared cache has still to forget.",
-            report.owed,
-        ),
-        gauge(
-            "beacond_directory_record_failing",
-            "1 while the system of record cannot be asked: expired registrations serve.",
-            u64::from(report.record_failing),
-        ),
-        gauge(
-            "beacond_directory_followed",
-            "1 while every change of a registration is being told.",
-            u64::from(report.followed),
-        ),
-        counter(
-            "beacond_directory_loads_total",
-            "Registrations asked of the system of record.",
-            report.loads,
-        ),
-        counter("beacond_directory_loads_failed_total", "Of these, without an answer.", report.failed_loads),
-    ]
-    .into_iter()
-    .chain(answers)
-    .map(move |sample| sample.with("directory", directory))
-}
-
-/// The stores by their engines, where these have counts of their own.
-fn of_engines(report: &Report) -> Vec<Sample> {
-    let mut samples = vec![
-        gauge(
-            "beacond_dead_letters",
-            "Rows that stores refused, kept in the data directory.",
-            report.dead_letters.letters,
-        ),
-        gauge("beacond_dead_letters_bytes", "Size of their file.", report.dead_letters.bytes),
-        gauge("beacond_dead_letters_max_bytes", "The size it does not pass.", report.dead_letters.max_bytes),
-    ];
-    if let Some(postgres) = &report.postgres {
-        samples.extend([
-            counter(
-                "beacond_postgres_near_rows_total",
-                "Rows found within a minute of another of their customer: never any.",
-                postgres.near_rows,
-            ),
-            counter(
-                "beacond_postgres_merges_total",
-                "Batches, or parts of them, merged through the staging table.",
-                postgres.merges,
-            ),
-            gauge(
-                "beacond_postgres_foreign_keys_by_row",
-                "1 if PostgreSQL checks references row by row.",
-                u64::from(postgres.foreign_keys.as_deref() == Some("row")),
-            ),
-        ]);
-    }
-    samples.extend(report.redis.iter().flat_map(of_redis));
-    samples.extend(report.dynamodb.iter().flat_map(of_dynamodb));
-    samples
-}
-
-fn of_redis(redis: &RedisReport) -> [Sample; 9] {
-    let customers = |outcome, count| {
-        counter(
-            "beacond_redis_customers_total",
-            "Latest identities of customers, by what became of them.",
-            count,
-        )
-        .with("outcome", outcome)
-    };
-    [
-        gauge("beacond_redis_up", "1 while the cache is connected.", u64::from(redis.up)),
-        customers("written", redis.customers_written),
-        customers("superseded", redis.customers_superseded),
-        customers("failed", redis.customers_failed),
-        customers("dropped", redis.customers_dropped),
-        counter("beacond_redis_beacons_kept_total", "Registrations kept in the cache.", redis.beacons_kept),
-        counter(
-            "beacond_redis_beacons_malformed_total",
-            "Registrations in the cache that do not fit the model.",
-            redis.beacons_malformed,
-        ),
-        counter("beacond_redis_requests_failed_total", "Requests without an answer.", redis.requests_failed),
-        counter("beacond_redis_down_total", "Times the cache went away.", redis.times_down),
-    ]
-}
-
-fn of_dynamodb(dynamodb: &DynamoDbReport) -> [Sample; 8] {
-    [
-        gauge("beacond_dynamodb_call_limit", "Calls that may be in flight.", dynamodb.call_limit),
-        gauge("beacond_dynamodb_calls_in_flight", "Calls in flight.", dynamodb.calls_in_flight),
-        gauge(
-            "beacond_dynamodb_last_round_trip_microseconds",
-            "How long the last call took.",
-            dynamodb.last_round_trip_us,
-        ),
-        counter("beacond_dynamodb_calls_total", "Calls made.", dynamodb.calls),
-        counter(
-            "beacond_dynamodb_calls_throttled_total",
-            "Calls throttled as a whole.",
-            dynamodb.throttled_calls,
-        ),
-        counter(
-            "beacond_dynamodb_items_unprocessed_total",
-            "Items given back unprocessed.",
-            dynamodb.unprocessed_items,
-        ),
-        counter("beacond_dynamodb_calls_failed_total", "Calls that failed otherwise.", dynamodb.failed_calls),
-        counter("beacond_dynamodb_items_stored_total", "Items stored.", dynamodb.stored_items),
-    ]
-}
-
 fn counter(name: &'static str, help: &'static str, count: u64) -> Sample {
     Sample::counter(name, help, count as f64)
 }
 
 fn gauge(name: &'static str, help: &'static str, value: u64) -> Sample {
     Sample::gauge(name, help, value as f64)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-    use crate::app::report::{TroubleReport, WindowReport};
-
-    fn report() -> Report {
-        let store = StoreLedger { new: 3, stored: 1, waiting: 2, ..StoreLedger::default() };
-        let writer = WriterReport { store: "sqlite".into(), batches: 1, rows: 1, ..WriterReport::default() };
-        let trouble = TroubleReport { kind: "misconfigured".into(), reason: "a right".into(), seconds: 7 };
-        Report {
-            version: "1".into(),
-            uptime_s: 9,
-            ledger: Ledger {
-                received: 5,
-                outcomes: [1, 0, 0, 0, 0, 0, 0, 0, 0, 3, 1],
-                system_of_record: store,
-                events: Some(store),
-                ..Ledger::default()
-            },
-            imbalance: None,
-            listeners: ListenCounts {
-                refusals: [("busy".to_owned(), 4)].into(),
-                udp_sessions_open: 2,
-                ..ListenCounts::default()
-            },
-            writers: vec![writer.clone(), WriterReport { trouble: Some(trouble), ..writer }],
-            queued_rows: 2,
-            window: WindowReport { entries: 1, bytes: 64 },
-            beacons: DirectoryReport { loads: 3, failed_loads: 1, ..DirectoryReport::default() },
-            ..Report::default()
-        }
-    }
-
-    #[track_caller]
-    fn assert_value(samples: &[Sample], name: &str, labels: &[(&str, &str)], value: f64) {
-        let found: Vec<_> = samples
-            .iter()
-            .filter(|sample| sample.name == name && labels.iter().all(|label| sample.labels.contains(label)))
-            .map(|sample| sample.value)
-            .collect();
-        assert_eq!(found, [value], "{name} {labels:?}");
-    }
-
-    #[test]
-    fn each_count_stands_under_its_labels() {
-        let samples = samples(&report());
-        assert_value(&samples, "beacond_sightings_received_total", &[], 5.0);
-        assert_value(&samples, "beacond_sightings_settled_total", &[("outcome", "undecided")], 1.0);
-        assert_value(&samples, "beacond_sightings_settled_total", &[("outcome", "duplicate")], 3.0);
-        let stored = [("store", "events"), ("end", "stored")];
-        assert_value(&samples, "beacond_identities_finished_total", &stored, 1.0);
-        assert_value(&samples, "beacond_identities_waiting", &[("store", "record")], 2.0);
-        assert_value(&samples, "beacond_refusals_total", &[("code", "busy")], 4.0);
-        assert_value(&samples, "beacond_sessions_open", &[("transport", "udp")], 2.0);
-        let trouble = |store| [("store", store), ("trouble", "misconfigured")];
-        assert_value(&samples, "beacond_store_trouble", &trouble("record"), 0.0);
-        assert_value(&samples, "beacond_store_trouble", &trouble("events"), 1.0);
-        assert_value(&samples, "beacond_store_trouble_seconds", &[("store", "events")], 7.0);
-        assert_value(&samples, "beacond_directory_loads_failed_total", &[("directory", "beacons")], 1.0);
-    }
-
-    #[test]
-    fn no_series_is_there_twice_and_all_of_a_name_are_alike() {
-        let samples = samples(&report());
-        for (index, sample) in samples.iter().enumerate() {
-            let names = |sample: &Sample| sample.labels.iter().map(|label| label.0).collect::<Vec<_>>();
-            for other in samples[..index].iter().filter(|other| other.name == sample.name) {
-                assert_ne!(other.labels, sample.labels, "{}", sample.name);
-                assert_eq!((other.help, other.kind, names(other)), (sample.help, sample.kind, names(sample)));
-            }
-        }
-    }
-
-    /// The names at the start of the rows of METRICS.md's tables.
-    fn documented() -> BTreeSet<&'static str> {
-        let rows = include_str!("../../METRICS.md").lines().filter_map(|line| line.strip_prefix("| `"));
-        let names = rows.flat_map(|row| row.split(" |").next().unwrap_or(row).split('`'));
-        names.filter(|name| name.starts_with("beacond_")).collect()
-    }
-
-    #[test]
-    fn metrics_md_names_every_metric_and_no_other() {
-        let of_ops = ["beacond_build_info", "beacond_latency_seconds", "beacond_stage_duration_seconds"];
-        let names = samples(&report()).into_iter().map(|sample| sample.name).chain(of_ops);
-        assert_eq!(names.collect::<BTreeSet<_>>(), documented());
-    }
-
-    #[test]
-    fn every_refusal_and_outcome_is_there_from_the_start() {
-        let samples = samples(&Report { listeners: ListenCounts::default(), ..report() });
-        let of = |name| samples.iter().filter(|sample| sample.name == name).count();
-        assert_eq!(of("beacond_refusals_total"), RefusalCode::ALL.len());
-        assert_eq!(of("beacond_sightings_settled_total"), Outcome::LABELS.len());
-    }
 }

@@ -2,11 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use super::PATIENCE;
-use super::home::{beacond, finished};
+use super::home::finished;
 use super::ledger::Stats;
 use super::lines::Lines;
 use super::tcp::TcpGateway;
@@ -30,11 +30,10 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    /// Starts a daemon on free ports and waits for its ready file.
-    pub(crate) fn start(data: &Path, ready: &Path, arguments: &[&str]) -> Self {
+    /// Starts the daemon of this command on free ports and waits for its ready file.
+    pub(crate) fn start(mut command: Command, data: &Path, ready: &Path, arguments: &[&str]) -> Self {
         // A file of an earlier start says nothing about this one.
         let _ = std::fs::remove_file(ready);
-        let mut command = beacond();
         command.arg("serve").arg("--data-dir").arg(data).arg("--ready-file").arg(ready);
         for listener in ["--listen-tcp", "--listen-udp", "--admin"] {
             if !arguments.contains(&listener) {
@@ -65,11 +64,20 @@ impl Daemon {
     /// The ledger and counters as its operators' page has them now, which must be in balance.
     #[track_caller]
     pub(crate) fn stats(&self) -> Stats {
-        let url = format!("http://{}/api/v1/ledger", self.admin);
-        let mut answer = self.agent.get(&url).call().unwrap_or_else(|error| panic!("{url}: {error}"));
-        let stats = Stats::parse(&answer.body_mut().read_to_string().unwrap());
+        let (status, text) = self.page("/api/v1/ledger");
+        assert_eq!(status, 200, "{text}");
+        let stats = Stats::parse(&text);
         stats.assert_balanced();
         stats
+    }
+
+    /// Status and text of a page for operators.
+    #[track_caller]
+    pub(crate) fn page(&self, path: &str) -> (u16, String) {
+        let url = format!("http://{}{path}", self.admin);
+        let request = self.agent.get(&url).config().http_status_as_error(false).build();
+        let mut answer = request.call().unwrap_or_else(|error| panic!("{url}: {error}"));
+        (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
     }
 
     /// Waits until what it counts is as `met` wants it.
@@ -111,7 +119,7 @@ impl Daemon {
     /// Sends a signal by name (`TERM`, `INT`, `KILL`, ...).
     pub(crate) fn signal(&self, name: &str) {
         let script = format!("kill -{name} {}", self.pid());
-        finished(std::process::Command::new("sh").args(["-c", &script])).succeeded();
+        finished(Command::new("sh").args(["-c", &script])).succeeded();
     }
 
     /// Waits for its end.

@@ -1,5 +1,6 @@
 //! A folder of a test's own: the data directory, the files beside it, and commands run on them.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -13,6 +14,8 @@ use crate::model::tracks::{write_beacons, write_gateways};
 #[derive(Debug)]
 pub(crate) struct Home {
     folder: TempDir,
+    config: Option<PathBuf>,
+    environment: Vec<(&'static str, String)>,
 }
 
 /// What a command came to.
@@ -25,7 +28,15 @@ pub(crate) struct Finished {
 
 impl Home {
     pub(crate) fn new() -> Self {
-        Self { folder: TempDir::new().unwrap() }
+        Self { folder: TempDir::new().unwrap(), config: None, environment: Vec::new() }
+    }
+
+    /// A home whose daemons and commands have these variables in their environment and, if there is any, this TOML for
+    /// their configuration.
+    pub(crate) fn configured(toml: Option<&str>, environment: Vec<(&'static str, String)>) -> Self {
+        let mut home = Self { environment, ..Self::new() };
+        home.config = toml.map(|toml| home.write("beacond.toml", toml));
+        home
     }
 
     /// A home whose beacons are registered.
@@ -71,9 +82,9 @@ impl Home {
 
     /// Runs a command of the daemon's on this data directory to its end.
     pub(crate) fn beacond(&self, arguments: &[&str]) -> Finished {
-        let mut command = beacond();
-        command.args(arguments).arg("--data-dir").arg(self.data());
-        finished(&mut command)
+        finished(
+            self.command().args(arguments).args(self.config_arguments()).arg("--data-dir").arg(self.data()),
+        )
     }
 
     /// Starts the daemon, open to every gateway, and waits until it accepts.
@@ -83,7 +94,21 @@ impl Home {
 
     /// Starts the daemon with these arguments beside its addresses and directory.
     pub(crate) fn serve_with(&self, arguments: &[&str]) -> Daemon {
-        Daemon::start(&self.data(), &self.path("ready.json"), arguments)
+        let config = self.config_arguments();
+        let config = config.iter().map(|argument| argument.to_str().unwrap());
+        let arguments: Vec<&str> = config.chain(arguments.iter().copied()).collect();
+        Daemon::start(self.command(), &self.data(), &self.path("ready.json"), &arguments)
+    }
+
+    /// The built daemon in this home's environment.
+    fn command(&self) -> Command {
+        let mut command = beacond();
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    fn config_arguments(&self) -> Vec<&OsStr> {
+        self.config.iter().flat_map(|path| [OsStr::new("--config"), path.as_os_str()]).collect()
     }
 }
 

@@ -65,6 +65,26 @@ impl Stats {
         self.0["writers"][0]["trouble"]["kind"].as_str().unwrap_or_default()
     }
 
+    /// What keeps this store's writer from going on, in its kind's word and for how many seconds.
+    pub(crate) fn trouble_of(&self, store: &str) -> Option<(&str, u64)> {
+        let trouble = &self.writer(store)["trouble"];
+        Some((trouble["kind"].as_str()?, trouble["seconds"].as_u64()?))
+    }
+
+    /// A number of a writer's.
+    #[track_caller]
+    pub(crate) fn writer_number(&self, store: &str, name: &str) -> u64 {
+        let writer = self.writer(store);
+        writer[name].as_u64().unwrap_or_else(|| panic!("no {name} in {writer}"))
+    }
+
+    #[track_caller]
+    fn writer(&self, store: &str) -> &Value {
+        let writers = self.0["writers"].as_array().into_iter().flatten();
+        let mut of_store = writers.filter(|writer| writer["store"] == store);
+        of_store.next().unwrap_or_else(|| panic!("no writer of {store} in {}", self.0))
+    }
+
     /// A number of the preferences' line.
     #[track_caller]
     pub(crate) fn preferences(&self, name: &str) -> u64 {

@@ -54,6 +54,11 @@ impl Bits {
         let narrow = value as f32;
         (f64::from(narrow).to_bits() == value.to_bits()).then(|| Self::of(narrow))
     }
+
+    /// The shortest decimal that reads back as it.
+    pub(crate) fn shortest_text(self) -> String {
+        f32::from_bits(self.0).to_string()
+    }
 }
 
 impl fmt::Debug for Bits {

@@ -150,14 +150,14 @@ fn a_question_that_meets_a_lock_is_given_up_in_time_here_and_there_and_others_ar
     let scene = scene();
     let mut locker = scene.session();
     locker.run("BEGIN; LOCK TABLE beacons IN ACCESS EXCLUSIVE MODE");
-    let quick = PostgresReaderSettings { question_timeout: Duration::from_millis(300), ..reader_settings() };
+    let quick = PostgresReaderSettings { question_timeout: Duration::from_secs(1), ..reader_settings() };
     runtime().block_on(async {
         let reader = reader(&scene.settings(), quick).unwrap();
         for _ in 0..4 {
             let asked = Instant::now();
             let error = reader.beacon(beacon_id(1)).await.unwrap_err();
             assert!(matches!(error, StoreError::Unavailable { .. }), "{error}");
-            assert!(asked.elapsed() < Duration::from_millis(300 * 4), "{:?}", asked.elapsed());
+            assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
             assert_eq!(reader.newest_identity().await.unwrap(), None);
         }
         let backends = "SELECT count(*) <= 6 FROM pg_stat_activity

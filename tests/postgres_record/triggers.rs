@@ -83,11 +83,13 @@ fn what_is_gone_is_kept_with_a_time_past_its_last_change() {
 }
 
 #[test]
-fn a_role_that_may_delete_beacons_needs_no_right_on_what_is_kept() {
+fn a_role_that_may_delete_beacons_needs_no_right_on_what_is_kept_and_cannot_put_a_table_in_its_place() {
     let scene = Scene::with_beacons();
     let role = scene.role(&["GRANT SELECT, DELETE ON beacons TO %"]);
     let url = scene.url_as(&role);
-    crate::psql::run(&url, "DELETE FROM beacons WHERE minor = 1").unwrap();
+    let own = "CREATE TEMP TABLE beacon_deletions (beacon_id TEXT PRIMARY KEY, deleted_at TIMESTAMPTZ);
+        GRANT ALL ON beacon_deletions TO PUBLIC";
+    crate::psql::run(&url, &format!("{own}; DELETE FROM beacons WHERE minor = 1")).unwrap();
     assert_eq!(scene.sql("SELECT beacon_id FROM beacon_deletions"), beacon_id(1).to_string());
 }
 

@@ -36,17 +36,15 @@ impl Scene {
         let name = format!("beacond_w_{}_{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
         psql::run(&server(), &format!("CREATE DATABASE {name}")).unwrap();
         let scene = Self { name };
-        scene.sql(SCHEMA);
-        scene.sql(
-            "CREATE TABLE customer_identities_2026 PARTITION OF customer_identities
-             FOR VALUES FROM ('2026-01-01 00:00+00') TO ('2027-01-01 00:00+00')",
-        );
-        for number in 0..4 {
-            let id = beacon_id(number);
-            scene.sql(&format!(
-                "INSERT INTO beacons (beacon_id, store_id, major, minor) VALUES ('{id}', 's', 1, {number})"
-            ));
-        }
+        let beacons: Vec<_> =
+            (0..4).map(|number| format!("('{}', 's', 1, {number})", beacon_id(number))).collect();
+        scene.sql(&format!(
+            "{SCHEMA};
+            CREATE TABLE customer_identities_2026 PARTITION OF customer_identities
+            FOR VALUES FROM ('2026-01-01 00:00+00') TO ('2027-01-01 00:00+00');
+            INSERT INTO beacons (beacon_id, store_id, major, minor) VALUES {}",
+            beacons.join(", ")
+        ));
         scene
     }
 

@@ -138,3 +138,21 @@ fn a_batch_without_rows_asks_nothing_of_the_server() {
     writer.write(&[identified(Vec::new())], Delivery::First).unwrap();
     assert!(writer.write(&crowd("c", 1, 0), Delivery::First).is_err());
 }
+
+#[test]
+fn known_customers_among_mostly_new_ones_are_moved_all_the_same() {
+    let scene = Scene::new();
+    let mut writer = scene.writer();
+    writer.write(&crowd("a", 100, 0), Delivery::First).unwrap();
+    let mut batch = crowd("b", 100, 2 * MINUTE_US);
+    batch.extend(crowd("a", 10, 2 * MINUTE_US));
+    writer.write(&batch, Delivery::First).unwrap();
+    let mut batch = crowd("c", 100, 4 * MINUTE_US);
+    batch.push(identified(vec![identity("a-3", MINUTE_US + 1, 0), identity("a-4", 4 * MINUTE_US, 0)]));
+    writer.write(&batch, Delivery::First).unwrap();
+    assert_eq!(scene.last_seen("a-3"), "2026-05-01T12:02:00.000000Z");
+    assert_eq!(scene.last_seen("a-4"), "2026-05-01T12:04:00.000000Z");
+    assert_eq!(scene.last_seen("a-50"), "2026-05-01T12:00:00.000000Z");
+    assert_eq!(scene.count("customers"), 300);
+    assert_eq!(writer.status().near_rows(), 1);
+}

@@ -193,7 +193,7 @@ async fn a_user_without_the_right_to_write_is_named_by_the_check() {
     let server = Server::start();
     server.cli(&["ACL", "SETUSER", "reader", "on", ">pass", "~*", "+@read", "+@connection", "+info"]);
     let lines = check(&settings(&server.url_as("reader:pass"))).await;
-    let rights = lines.iter().find(|line| line.part == "Redis rights").unwrap();
+    let rights = lines.iter().find(|line| line.part == "rights").unwrap();
     assert!(rights.found.as_ref().unwrap_err().contains("no permissions"), "{rights:?}");
 }
 

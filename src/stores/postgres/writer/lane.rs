@@ -36,6 +36,8 @@ pub(super) struct Lane {
     pub(super) buffer: BytesMut,
     /// How to copy into the staging table, once there is one.
     pub(super) copy_staging: Option<Statement>,
+    /// Whether most customers of the last batch were new.
+    pub(super) mostly_new: bool,
     _driver: DropGuard,
 }
 
@@ -117,6 +119,7 @@ impl LaneMaker {
             status: Arc::clone(&self.status),
             buffer: BytesMut::new(),
             copy_staging: None,
+            mostly_new: false,
             client,
             _driver: driver,
         })
