@@ -121,7 +121,10 @@ impl DeadLetters for DeadLetterFile {
         let mut state = self.state();
         let bytes = state.good_bytes.saturating_add(line.len() as u64);
         if bytes > self.max_bytes {
-            let full = format!("full: {} bytes of at most {} (dead_letters.max_bytes)", state.good_bytes, self.max_bytes);
+            let full = format!(
+                "full: {} bytes of at most {} (dead_letters.max_bytes)",
+                state.good_bytes, self.max_bytes
+            );
             return Err(self.unavailable(full));
         }
         state.append(&self.path, &line).map_err(|error| self.unavailable(error))?;
