@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::StalledStreamProtectionConfig;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use beacond::domain::beacon::BeaconId;
@@ -120,7 +121,8 @@ impl Bare {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let config = aws_config::defaults(aws_config::BehaviorVersion::latest())
             .endpoint_url(endpoint)
-            .retry_config(RetryConfig::disabled());
+            .retry_config(RetryConfig::disabled())
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
         let client = Client::new(&runtime.block_on(config.load()));
         Self { runtime, client, table: table.to_owned(), calls }
     }

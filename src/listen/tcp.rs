@@ -109,7 +109,7 @@ async fn turn_away(context: Arc<Context>, stream: TcpStream, place: OwnedSemapho
 async fn run(context: Arc<Context>, stream: TcpStream, place: OwnedSemaphorePermit) {
     count(&context.counters.tcp_sessions_opened);
     let open = OpenGuard::new(&context.counters.tcp_sessions_open);
-    session(&context, stream).await;
+    Box::pin(session(&context, stream)).await;
     drop((open, place));
 }
 
@@ -150,7 +150,8 @@ async fn session(context: &Arc<Context>, stream: TcpStream) {
         Answerer::new(outlet, sequences, answers_at_once, Arc::clone(context.pipeline.latencies()));
     let unheard = CancellationToken::new();
     // The inlet is dropped when reading ends; the answerer then says what is still due, and ends.
-    let reading = async { unheard.run_until_cancelled(reader.frames(inlet)).await.unwrap_or(End::Unheard) };
+    let reading =
+        async { unheard.run_until_cancelled(Box::pin(reader.frames(inlet))).await.unwrap_or(End::Unheard) };
     let answering = async { answerer.run(answers).await.inspect_err(|_| unheard.cancel()) };
     let (end, answered) = tokio::join!(reading, answering);
     if let Ok(outlet) = answered {

@@ -119,6 +119,7 @@ impl DeadLetters for DeadLetterFile {
     fn keep(&self, letter: &DeadLetter) -> Result<(), StoreError> {
         let line = line::write(letter).map_err(|error| self.unavailable(error))?;
         let mut state = self.state();
+        state.follow(&self.path).map_err(|error| self.unavailable(error))?;
         let bytes = state.good_bytes.saturating_add(line.len() as u64);
         if bytes > self.max_bytes {
             let full = format!(
@@ -134,20 +135,25 @@ impl DeadLetters for DeadLetterFile {
 }
 
 impl State {
+    /// Goes on with a file of its own where somebody has taken the last one away, with what was in it.
+    fn follow(&mut self, path: &Path) -> io::Result<()> {
+        if self.file.as_ref().map_or(Ok(true), |file| is_at(file, path))? {
+            return Ok(());
+        }
+        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        self.good_bytes = file.metadata()?.len();
+        self.letters = 0;
+        self.file = Some(file);
+        if let Some(directory) = path.parent() {
+            File::open(directory)?.sync_all()?;
+        }
+        Ok(())
+    }
+
     /// Appends and syncs. After an error nothing has changed, whatever is on the disk past the good bytes.
     fn append(&mut self, path: &Path, line: &[u8]) -> io::Result<()> {
         let mut file = match self.file.take() {
-            Some(file) if is_at(&file, path)? => file,
-            // Somebody has taken it away with what was in it, and perhaps put another there.
-            Some(_) => {
-                let file =
-                    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
-                self.good_bytes = file.metadata()?.len();
-                if let Some(directory) = path.parent() {
-                    File::open(directory)?.sync_all()?;
-                }
-                file
-            }
+            Some(file) => file,
             None => {
                 // Not the file of the failure: what a failed sync left in memory would be taken for written.
                 let file = OpenOptions::new().write(true).open(path)?;

@@ -200,3 +200,17 @@ fn a_file_that_cannot_be_opened_again_is_tried_again() {
 fn where_no_letter_was_kept_none_is_listed() {
     assert!(read(&TempDir::new().unwrap()).is_empty());
 }
+
+#[test]
+fn a_file_taken_away_is_begun_anew_and_no_letter_goes_with_it() {
+    let dir = TempDir::new().unwrap();
+    let (letters, _) = open(&dir);
+    letters.keep(&of_identity("a")).unwrap();
+    let path = dir.path().join(DEAD_LETTERS_FILE);
+    fs::rename(&path, dir.path().join("taken")).unwrap();
+    letters.keep(&of_identity("b")).unwrap();
+    let kept: Vec<_> = read(&dir).into_iter().map(|letter| letter.unwrap().block).collect();
+    assert_eq!(kept.len(), 1);
+    assert_eq!(kept[0].identities[0].customer_id.as_str(), "b");
+    assert_eq!(letters.counts().letters, 1);
+}

@@ -250,9 +250,10 @@ mod tests {
             ("verify-ca", SslMode::Require),
             ("verify%2Dfull", SslMode::Require),
         ] {
-            let connector = connector(&format!("postgresql://h:5433/d?sslmode={mode}")).unwrap();
+            let connector =
+                connector(&format!("postgresql://h/d?sslmode={mode}&application_name=mine")).unwrap();
             assert_eq!(connector.config.get_ssl_mode(), expected, "{mode}");
-            assert_eq!(connector.config.get_ports(), [5433], "{mode}");
+            assert_eq!(connector.config.get_application_name(), Some("mine"), "{mode}");
         }
         assert!(connector("postgres://h/d?sslmode=allow").is_err());
     }
@@ -280,7 +281,6 @@ mod tests {
             "hidden",
             "postgresql://u@h:hidden/d",
         ] {
-            // What the driver makes of it is its own affair.
             let shown = match Connector::new(&self::settings(url)) {
                 Ok(connector) => format!("{connector:?}"),
                 Err(error) => format!("{error} {error:?}"),
