@@ -110,7 +110,10 @@ fn from_record(criterion: &mut Criterion) {
     group.bench_function("directory", |bencher| {
         bencher.iter_batched(
             || directory(None, u64::from(BEACONS) * 2),
-            |directory| runtime.block_on(miss_all(&directory, 1)),
+            |directory| {
+                runtime.block_on(miss_all(&directory, 1));
+                directory
+            },
             BatchSize::PerIteration,
         );
     });
@@ -150,6 +153,7 @@ fn from_shared_cache(criterion: &mut Criterion) {
                 |directory| {
                     runtime.block_on(miss_all(&directory, in_flight));
                     assert_eq!(directory.counts().from_shared_cache, u64::from(BEACONS));
+                    directory
                 },
                 BatchSize::PerIteration,
             );

@@ -10,20 +10,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::time::{Duration, Instant};
 
-/// Counters at most: 1 MiB of them. A notice expires one key in so many besides its own.
+/// Counters at most. A notice expires one key in so many besides its own.
 const STRIPES_AT_MOST: u64 = 65_536;
 
 pub(super) struct Generations {
-    stripes: Box<[Stripe]>,
+    /// By stripe. By themselves: every look-up reads one.
+    generations: Box<[AtomicU64]>,
+    /// By stripe: when its last notice came, in milliseconds after `born`, plus one; 0 before the first.
+    noticed_ms: Box<[AtomicU64]>,
     hasher: RandomState,
     born: Instant,
-}
-
-#[derive(Default)]
-struct Stripe {
-    generation: AtomicU64,
-    /// When its last notice came: milliseconds after `born`, plus one; 0 before the first.
-    noticed_ms: AtomicU64,
 }
 
 /// A key's counter as it stood at a moment.
@@ -38,7 +34,8 @@ impl Generations {
     pub(super) fn new(keys: u64) -> Self {
         let stripes = keys.clamp(1, STRIPES_AT_MOST).next_power_of_two();
         Self {
-            stripes: (0..stripes).map(|_| Stripe::default()).collect(),
+            generations: (0..stripes).map(|_| AtomicU64::new(0)).collect(),
+            noticed_ms: (0..stripes).map(|_| AtomicU64::new(0)).collect(),
             hasher: RandomState::new(),
             born: Instant::now(),
         }
@@ -47,25 +44,25 @@ impl Generations {
     /// To be taken before the store is asked.
     pub(super) fn stamp<K: Hash>(&self, key: &K) -> Stamp {
         let stripe = self.stripe_of(key);
-        Stamp { stripe, generation: self.stripes[stripe as usize].generation.load(Ordering::Acquire) }
+        Stamp { stripe, generation: self.generations[stripe as usize].load(Ordering::Acquire) }
     }
 
     /// Whether no notice has come since the stamp was taken.
     pub(super) fn is_current(&self, stamp: Stamp) -> bool {
-        self.stripes[stamp.stripe as usize].generation.load(Ordering::Acquire) == stamp.generation
+        self.generations[stamp.stripe as usize].load(Ordering::Acquire) == stamp.generation
     }
 
     /// Everything taken of `key` so far is old from now on.
     pub(super) fn notice<K: Hash>(&self, key: &K) {
-        let stripe = &self.stripes[self.stripe_of(key) as usize];
+        let stripe = self.stripe_of(key) as usize;
         // In this order: who sees the new generation sees how young it is.
-        stripe.noticed_ms.store(self.now_ms(), Ordering::Relaxed);
-        stripe.generation.fetch_add(1, Ordering::AcqRel);
+        self.noticed_ms[stripe].store(self.now_ms(), Ordering::Relaxed);
+        self.generations[stripe].fetch_add(1, Ordering::AcqRel);
     }
 
     /// Whether the stamp's counter moved within the last `period`.
     pub(super) fn noticed_within(&self, stamp: Stamp, period: Duration) -> bool {
-        let noticed_ms = self.stripes[stamp.stripe as usize].noticed_ms.load(Ordering::Relaxed);
+        let noticed_ms = self.noticed_ms[stamp.stripe as usize].load(Ordering::Relaxed);
         let period_ms = u64::try_from(period.as_millis()).unwrap_or(u64::MAX);
         noticed_ms != 0 && self.now_ms().saturating_sub(noticed_ms) < period_ms
     }
@@ -76,6 +73,6 @@ impl Generations {
 
     #[expect(clippy::cast_possible_truncation, reason = "masked to the number of counters")]
     fn stripe_of<K: Hash>(&self, key: &K) -> u32 {
-        (self.hasher.hash_one(key) & (self.stripes.len() as u64 - 1)) as u32
+        (self.hasher.hash_one(key) & (self.generations.len() as u64 - 1)) as u32
     }
 }

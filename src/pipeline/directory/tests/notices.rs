@@ -99,16 +99,36 @@ async fn what_the_shared_cache_could_not_be_told_to_forget_is_not_read_from_it()
     world.directory.changed(&[id(1)]);
     advance(Duration::from_secs(60)).await;
     assert_eq!(world.directory.counts().owed, 1);
-    // The cache answers questions again, and its old row is not asked for.
     world.cache.forgets.shut();
     world.cache.down.store(false, Ordering::Relaxed);
+    while world.cache.asks.calls() == 0 {
+        advance(Duration::from_millis(100)).await;
+        world.directory.entries.invalidate(&id(2)).await;
+        assert_eq!(world.ask(2).await, Some(0));
+    }
+    // The cache answers questions again, and its old row is not asked for.
     assert_eq!(world.ask(1).await, Some(2));
-    assert_eq!(world.cache.asks.calls(), 0);
+    assert_eq!(world.cache.asks.calls(), 1);
     world.idle().await;
     assert_eq!((world.cache.version(1), world.cache.keeps.calls()), (1, 0), "nor is anything kept over it");
     world.cache.forgets.open();
     world.settled().await;
     assert_ne!(world.cache.version(1), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_beacon_told_again_while_it_is_being_forgotten_is_forgotten_again() {
+    let world = World::new();
+    world.directory.followed(true);
+    world.cache.forgets.shut();
+    world.directory.changed(&[id(1)]);
+    while world.cache.forgets.calls() == 0 {
+        tokio::task::yield_now().await;
+    }
+    world.directory.changed(&[id(1)]);
+    world.cache.forgets.open();
+    world.settled().await;
+    assert_eq!(world.cache.forgets.calls(), 2);
 }
 
 #[tokio::test(start_paused = true)]
