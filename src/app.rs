@@ -135,7 +135,7 @@ impl Daemon {
         let addresses = Addresses { tcp, udp, admin: admin.local_addr().map_err(admin_failed)? };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
         let refreshes = TaskGroup::new("refreshes");
-        let Stores { record, dead_letters, health, postgres, .. } = stores;
+        let Stores { record, dead_letters, health, postgres, postgres_unchecked, .. } = stores;
         let ports = PipelinePorts {
             record: Arc::clone(&record),
             beacon_cache: stores.beacon_cache,
@@ -153,6 +153,7 @@ impl Daemon {
             record,
             clock: Arc::clone(&clock),
             postgres,
+            unchecked: postgres_unchecked.then(|| Arc::clone(&health.postgres_wrong)),
             snapshot: data_dir.path().join(SNAPSHOT_FILE),
             snapshot_every: config.snapshot_every(),
         };

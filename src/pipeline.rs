@@ -1,9 +1,9 @@
 //! The way of a sighting from a decoded frame to a durable identity and its answer.
 //!
-//! [`Admitter`] judges a frame and decides it against the duplicate window; what it accepts goes as one block
-//! through a bounded queue to the writer thread, which commits batches. An answer that leans on something not yet
-//! durable is a [`PendingAnswer`]: it becomes final when the writer says so, or is undone with everything decided
-//! since. A journal takes its place between the two without the listeners noticing.
+//! [`Admitter`] judges a frame and decides it against the duplicate window; what it accepts goes as one block through a
+//! bounded queue to the thread of the system of record, and from there to that of the events. An answer that leans on
+//! something not in every store yet is a [`PendingAnswer`]: it becomes final when the last of them has it, and is undone
+//! only by a stop. A journal takes its place before the stores without the listeners noticing.
 
 mod admit;
 mod answer;

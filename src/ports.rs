@@ -90,7 +90,7 @@ fn pairs_bytes(change: &PreferenceChange) -> usize {
 /// Whether rows of a batch may be in the store already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivery {
-    /// The pipeline has accepted them since it started and never handed them to this store before.
+    /// The pipeline has not handed them to this store before, but for what gateways sent again.
     First,
     /// A write of them may have been done in part or in full: it failed, or it was cut off.
     Again,
@@ -139,7 +139,8 @@ pub trait BeaconCache: Send + Sync + fmt::Debug + 'static {
 
 /// Who must hear of beacons that changed in the system of record: whatever holds copies of them.
 pub trait BeaconChanges: Send + Sync + fmt::Debug + 'static {
-    /// These beacons changed or are gone: no copy taken before this call is used after it returns.
+    /// These beacons changed or are gone: no copy taken before this call is used after it returns, but while the system
+    /// of record cannot be asked.
     fn changed(&self, ids: &[BeaconId]);
 
     /// Whether every change is being told in time from now on; said again whenever it turns. `true` is said only after

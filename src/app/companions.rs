@@ -1,7 +1,7 @@
 //! What runs beside the pipeline for its registrations and its past.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
@@ -13,7 +13,8 @@ use crate::backoff::Backoff;
 use crate::config::PostgresRecordSettings;
 use crate::pipeline::Pipeline;
 use crate::ports::{Clock, SystemOfRecord};
-use crate::stores::postgres::{BeaconChangesTask, TableCare};
+use crate::stores::StartCheck;
+use crate::stores::postgres::{BeaconChangesTask, TableCare, check_at_start};
 use crate::stores::snapshot::{self, Snapshot};
 
 /// How long a start waits for what was stored before it; then it goes on without, and asks again.
@@ -27,6 +28,9 @@ const PAST_LONGEST_WAIT: Duration = Duration::from_secs(2);
 const FOLLOWED_TIMEOUT: Duration = Duration::from_secs(3);
 const FOLLOWED_LOOK: Duration = Duration::from_millis(5);
 
+/// How often a PostgreSQL that was not there at the start is looked at until it is right.
+const CHECK_EVERY: Duration = Duration::from_secs(5);
+
 /// What the companions of a pipeline need.
 #[derive(Debug, Clone)]
 pub(super) struct Companions {
@@ -35,6 +39,8 @@ pub(super) struct Companions {
     pub(super) clock: Arc<dyn Clock>,
     /// Where changes are told, if they are.
     pub(super) postgres: Option<PostgresRecordSettings>,
+    /// Where to say what is wrong with PostgreSQL, if that is still to be seen.
+    pub(super) unchecked: Option<Arc<Mutex<Vec<String>>>>,
     pub(super) snapshot: PathBuf,
     pub(super) snapshot_every: Duration,
 }
@@ -56,6 +62,9 @@ impl Companions {
             tasks.spawn(follow.run(tasks.clone(), stop.clone()));
             // The shared cache may hold what changed while nobody followed: it is not asked before that is known.
             runtime.block_on(self.followed());
+            if let Some(wrong) = &self.unchecked {
+                tasks.spawn(check_later(postgres.clone(), Arc::clone(wrong), background.clone()));
+            }
             let care = TableCare::new(&postgres.server).map_err(wrong)?;
             tasks.spawn(care.run(tasks.clone(), stop.clone()));
         }
@@ -124,7 +133,7 @@ impl Companions {
         }
     }
 
-    /// The duplicate window starts empty. Until it is known what was stored last, every sighting is asked about.
+    /// The duplicate window starts empty. Until it is known what was stored last, sightings are undecided.
     async fn ask_about_the_past(&self, background: &Background) {
         match timeout(PAST_TIMEOUT, self.record.newest_identity()).await {
             Ok(Ok(newest)) => return self.pipeline.past_known(newest),
@@ -150,4 +159,35 @@ impl Companions {
             }
         });
     }
+}
+
+/// Sees whether a PostgreSQL that was not there at the start is as it must be, once it is, and until it is.
+async fn check_later(
+    postgres: PostgresRecordSettings,
+    wrong: Arc<Mutex<Vec<String>>>,
+    background: Background,
+) {
+    let checked = async {
+        loop {
+            sleep(CHECK_EVERY).await;
+            let found = match check_at_start(&postgres.server, &background.tasks).await {
+                StartCheck::Right => Vec::new(),
+                StartCheck::Unreachable(_) => continue,
+                StartCheck::Wrong(lines) => lines,
+            };
+            let right = found.is_empty();
+            let before =
+                std::mem::replace(&mut *wrong.lock().unwrap_or_else(PoisonError::into_inner), found.clone());
+            if !right && before != found {
+                tracing::error!(
+                    wrong = found.join("; "),
+                    "PostgreSQL is not as it must be: somebody must mend it"
+                );
+            }
+            if right {
+                return;
+            }
+        }
+    };
+    background.stop.run_until_cancelled(checked).await;
 }

@@ -52,7 +52,7 @@ pub(super) fn samples(report: &Report) -> Vec<Sample> {
         ),
         gauge(
             "beacond_past_unknown",
-            "1 until it is known what was stored before this start: every sighting is asked about.",
+            "1 until it is known what was stored before this start: sightings are undecided.",
             u64::from(report.past_unknown),
         ),
         gauge("beacond_uptime_seconds", "Time since the start.", report.uptime_s),

@@ -30,10 +30,12 @@ pub(super) fn reasons(report: &Report, stopping: bool) -> Vec<Reason> {
     let past_unknown = report.past_unknown.then(|| {
         reason(
             "past_unknown",
-            "what was stored before this start is not known: every sighting is asked about",
+            "what was stored before this start is not known: nobody is identified until it is",
         )
     });
-    stopping.into_iter().chain(troubles).chain(unasked).chain(past_unknown).collect()
+    let wrong = (!report.postgres_wrong.is_empty())
+        .then(|| reason("postgres_wrong", &report.postgres_wrong.join("; ")));
+    stopping.into_iter().chain(wrong).chain(troubles).chain(unasked).chain(past_unknown).collect()
 }
 
 #[cfg(test)]

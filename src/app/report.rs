@@ -1,6 +1,6 @@
 //! The ledger and everything counted beside it, as one report.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
@@ -32,12 +32,14 @@ pub struct Report {
     pub queued_rows: usize,
     /// The duplicate window.
     pub window: WindowReport,
-    /// Whether nobody could say yet what was stored before this start: every sighting is asked about.
+    /// Whether nobody could say yet what was stored before this start: sightings are undecided.
     pub past_unknown: bool,
     /// The directory of beacons.
     pub beacons: DirectoryReport,
     /// The registry of gateways.
     pub gateways: DirectoryReport,
+    /// What is wrong with PostgreSQL, found after a start without it.
+    pub postgres_wrong: Vec<String>,
     /// PostgreSQL, where it is the system of record.
     pub postgres: Option<PostgresReport>,
     /// Redis, where there is one.
@@ -282,6 +284,7 @@ impl Observer {
             past_unknown: self.pipeline.is_past_unknown(),
             beacons: DirectoryReport::of(&self.pipeline.beacons().counts()),
             gateways: DirectoryReport::of(&self.pipeline.gateways().counts()),
+            postgres_wrong: self.stores.postgres_wrong.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             postgres: self.stores.postgres.as_deref().map(of_postgres),
             redis: self.stores.redis.as_deref().map(of_redis),
             dynamodb: self.stores.dynamodb.as_deref().map(of_dynamodb),

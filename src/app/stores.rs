@@ -1,7 +1,7 @@
 //! The stores of a configuration, opened: what the pipeline stands on, and what runs beside it for them.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
@@ -35,6 +35,8 @@ pub(super) struct Stores {
     pub(super) health: StoresHealth,
     /// Where changes of beacons are heard of, if they are told.
     pub(super) postgres: Option<PostgresRecordSettings>,
+    /// PostgreSQL could not be reached: whether it is as it must be is still to be seen.
+    pub(super) postgres_unchecked: bool,
 }
 
 /// How the stores are doing, for reports.
@@ -43,6 +45,8 @@ pub(super) struct StoresHealth {
     pub(super) postgres: Option<Arc<PostgresWriterStatus>>,
     pub(super) redis: Option<Arc<RedisHealth>>,
     pub(super) dynamodb: Option<Arc<DynamoDbHealth>>,
+    /// What was found wrong with PostgreSQL after a start without it.
+    pub(super) postgres_wrong: Arc<Mutex<Vec<String>>>,
 }
 
 /// Tasks that run beside the pipeline for the stores.
@@ -74,6 +78,7 @@ impl Stores {
     ) -> Result<Self, StartError> {
         let StoreSettings { record, cache, events, dead_letters_max_bytes } = config.stores()?;
         let mut health = StoresHealth::default();
+        let mut postgres_unchecked = false;
         let (record, record_writer, postgres) = match record {
             RecordSettings::Sqlite => {
                 // The writer's opening brings the schema up to date, so it comes first.
@@ -82,7 +87,10 @@ impl Stores {
                 (record, ("sqlite", Box::new(writer) as Box<dyn BatchWriter>), None)
             }
             RecordSettings::Postgres(settings) => {
-                let (record, writer) = open_postgres(&settings, runtime, background)?;
+                let checked = runtime.block_on(check_at_start(&settings.server, &background.tasks));
+                postgres_unchecked = matches!(checked, StartCheck::Unreachable(_));
+                started("postgres", checked)?;
+                let (record, writer) = open_postgres(&settings, runtime)?;
                 health.postgres = Some(writer.status());
                 (record, ("postgres", Box::new(writer) as Box<dyn BatchWriter>), Some(*settings))
             }
@@ -99,6 +107,7 @@ impl Stores {
             dead_letters: open_dead_letters(data_dir, dead_letters_max_bytes)?,
             health,
             postgres,
+            postgres_unchecked,
         })
     }
 }
@@ -106,10 +115,7 @@ impl Stores {
 fn open_postgres(
     settings: &PostgresRecordSettings,
     runtime: &Runtime,
-    background: &Background,
 ) -> Result<(Arc<dyn SystemOfRecord>, PostgresWriter), StartError> {
-    let checked = runtime.block_on(check_at_start(&settings.server, &background.tasks));
-    started("postgres", checked)?;
     let _inside = runtime.enter();
     let unusable = |error: &dyn std::fmt::Display| StartError::wrong("postgres", error);
     // Its connections end with the runtime: the pipeline asks until then.

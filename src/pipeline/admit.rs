@@ -178,8 +178,8 @@ impl Pipeline {
         self.core.lock().ledger.frames_repeated += 1;
     }
 
-    /// Sightings are all asked about at the system of record until [`Self::past_known`] is called: nobody has been able to
-    /// say what was stored before this start.
+    /// Sightings that could make an identity are all undecided until [`Self::past_known`] is called: nobody has been able
+    /// to say what was stored before this start.
     pub fn past_unknown(&self) {
         self.core.lock().past_known = false;
     }
@@ -404,7 +404,7 @@ impl Admitter {
         let mut asked = Vec::new();
         for (judged, sighting) in self.judged.iter_mut().zip(sightings) {
             let Judged::Candidate(candidate) = judged else { continue };
-            if state.is_fresh(sighting.detected_at, now) {
+            if !state.past_known || state.is_fresh(sighting.detected_at, now) {
                 continue;
             }
             let Some(beacon) = beacon_of(&self.verdicts, sighting) else { continue };

@@ -24,7 +24,7 @@ pub struct Answer {
 pub enum Admitted {
     /// Its answer may leave now.
     Final(Answer),
-    /// Its answer leans on something not yet durable.
+    /// Its answer leans on something that is not in every store yet.
     Pending(PendingAnswer),
 }
 

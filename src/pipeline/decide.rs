@@ -257,6 +257,8 @@ fn late_outcome<'l>(
     let Placed { candidate, sighting, beacon, .. } = placed;
     let detected_at = sighting.detected_at;
     let near = match late {
+        // A commit of the daemon before may still be on its way, where nobody sees it.
+        _ if !state.past_known => return Late::Refused(Outcome::Undecided(UndecidedReason::Store)),
         _ if !candidate.asked && state.is_fresh(detected_at, fresh_at) => return Late::Clear,
         LateAnswer::Near(near) if candidate.asked => near,
         // It could not be asked; or memory decided it when it could have been, and has been undone since.

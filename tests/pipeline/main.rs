@@ -268,14 +268,15 @@ async fn preferences_wait_for_their_commit_and_have_their_own_line() {
 }
 
 #[tokio::test]
-async fn until_the_past_is_known_every_sighting_is_asked_about() {
+async fn until_the_past_is_known_nobody_is_identified() {
     let world = start(|_| {});
     world.pipeline.past_unknown();
     world.record.store("alice", NOW);
-    let answered = answer(&world, &[strong("alice", 1), strong("bob", 0)]).await;
-    assert_eq!((answered.counts.of(Outcome::Duplicate), answered.counts.of(Outcome::Identified)), (1, 1));
-    world.record.break_down();
-    assert_eq!(answer(&world, &[strong("carol", 0)]).await.exceptions, [(0, UNDECIDED)]);
+    let weak = ClaimedSighting { rssi_dbm: -90, ..strong("bob", 0) };
+    let answered = answer(&world, &[strong("alice", 1), strong("bob", 0), strong("bob", -3_600), weak]).await;
+    assert_eq!(answered.exceptions, [(0, UNDECIDED), (1, UNDECIDED), (2, UNDECIDED)]);
+    assert_eq!(answered.counts.of(Outcome::LowConfidence), 1);
+    assert_eq!(world.record.questions(), 0, "what is not settled is not asked");
     world.pipeline.past_known(Some(NOW.plus_micros(-SECOND)));
     assert_eq!(answer(&world, &[strong("carol", 59)]).await.counts.of(Outcome::Identified), 1);
     balanced(&world);

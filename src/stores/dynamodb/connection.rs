@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aws_config::BehaviorVersion;
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
@@ -52,7 +53,13 @@ pub(super) async fn connect(settings: &DynamoDbSettings) -> Result<Client, Failu
     let credentials = tokio::time::timeout(CREDENTIALS_AT_MOST, provider.provide_credentials());
     match credentials.await {
         Ok(Ok(_)) => Ok(Client::from_conf(config.build())),
-        Ok(Err(error)) => Err(Failure::misconfigured(format!("no AWS credentials: {}", causes(&error)))),
+        // A service that gives out credentials may be gone for a while, at the start of a machine above all.
+        Ok(Err(error)) => Err(match error {
+            CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_) => {
+                Failure::misconfigured(format!("no AWS credentials: {}", causes(&error)))
+            }
+            _ => Failure::unavailable(format!("no AWS credentials: {}", causes(&error))),
+        }),
         Err(_) => Err(Failure::unavailable("AWS credentials could not be fetched in time")),
     }
 }

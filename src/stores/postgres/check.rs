@@ -23,6 +23,9 @@ const OLDEST_SERVER: i32 = 150_000;
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// What is said of a standby, and of a server made read-only.
+const READ_ONLY: &str = "is read-only: connect to the primary";
+
 /// Wrong things named in a line at most.
 const NAMED_AT_MOST: usize = 5;
 
@@ -36,13 +39,25 @@ pub async fn check_at_start(postgres: &PostgresSettings, tasks: &TaskGroup) -> S
     let checking = async {
         let opened = Session::open(&connector, tasks, STATEMENT_TIMEOUT).await;
         let mut session = opened.map_err(|error| match error {
-            StoreError::Unavailable { reason, .. } | StoreError::BadRow { reason, .. } => reason,
+            StoreError::Unavailable { reason, .. } | StoreError::BadRow { reason, .. } => {
+                StartCheck::Unreachable(reason)
+            }
         })?;
         // If it fails, the check finds what is missing.
         let _ = partitions::make_ahead(&mut session.client).await;
-        lines(&session.client).await.map_err(|error| words(&error))
+        lines(&session.client).await.map_err(|error| match error.code() {
+            // A name, a type or a right: looking itself is not possible as it must be.
+            Some(code) if code.code().starts_with("42") => StartCheck::Wrong(vec![words(&error)]),
+            _ => StartCheck::Unreachable(words(&error)),
+        })
     };
     match timeout(START_TIMEOUT, checking).await {
+        // A server that was the primary until a moment ago, and may be again.
+        Ok(Ok(lines))
+            if lines.iter().any(|line| line.found.as_ref().is_err_and(|wrong| wrong.contains(READ_ONLY))) =>
+        {
+            StartCheck::Unreachable(READ_ONLY.to_owned())
+        }
         Ok(Ok(lines)) => {
             let wrong: Vec<String> = lines
                 .into_iter()
@@ -50,7 +65,7 @@ pub async fn check_at_start(postgres: &PostgresSettings, tasks: &TaskGroup) -> S
                 .collect();
             if wrong.is_empty() { StartCheck::Right } else { StartCheck::Wrong(wrong) }
         }
-        Ok(Err(reason)) => StartCheck::Unreachable(reason),
+        Ok(Err(found)) => found,
         Err(_) => StartCheck::Unreachable("no answer in time".to_owned()),
     }
 }
@@ -94,7 +109,7 @@ async fn server(client: &Client) -> Result<Found, Error> {
     } else if encoding != "UTF8" {
         Err(format!("database {database} has the encoding {encoding}: UTF8 is needed"))
     } else if standby || read_only {
-        Err(format!("database {database} is read-only: connect to the primary"))
+        Err(format!("database {database} {READ_ONLY}"))
     } else {
         Ok(format!("PostgreSQL {version}, database {database}, role {role}"))
     })

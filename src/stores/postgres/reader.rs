@@ -40,7 +40,8 @@ const SELECT_NEAR: &str =
 /// Answered from the end of `idx_customer_identities_detected_at`, newest partition first.
 const SELECT_NEWEST: &str = "SELECT detected_at FROM customer_identities ORDER BY detected_at DESC LIMIT 1";
 
-/// Ends when every transaction of a writer that had begun has ended: also one whose daemon was killed in its commit.
+/// Ends when every transaction of a writer that had begun has ended, each of which holds this lock with others: also one
+/// whose daemon was killed in its commit.
 const WAIT_FOR_WRITERS: &str = "SELECT pg_advisory_xact_lock(1650683492)";
 
 /// How many questions are asked at once, and how long each may take.

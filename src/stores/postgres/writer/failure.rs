@@ -78,8 +78,12 @@ impl Failure {
             Self::Connect(ConnectError::Refused(error))
             | Self::Connection(error)
             | Self::Conflict(error)
-            | Self::Refused(error)
-            | Self::Partition(PartitionError::Postgres(error)) => kind(error)(reason),
+            | Self::Refused(error) => kind(error)(reason),
+            // No row is to blame for a partition that cannot be made.
+            Self::Partition(PartitionError::Postgres(error)) => match kind(error)(reason) {
+                WriteError::Rejected(reason) => WriteError::Unavailable(reason),
+                other => other,
+            },
             Self::Connect(ConnectError::TimedOut(_)) | Self::TimedOut(_) => WriteError::Unavailable(reason),
             Self::Connect(ConnectError::Url(_) | ConnectError::Certificates(_))
             | Self::ColumnType(..)
@@ -108,7 +112,8 @@ fn kind(error: &Error) -> fn(String) -> WriteError {
         // Values, constraints, limits of an index row, a trigger's or a view's own refusal.
         ("22" | "23" | "44" | "54" | "P0", _) => WriteError::Rejected,
         // Names, types, rights, credentials, the database, what the server does not know.
-        ("0A" | "28" | "3D" | "3F" | "42", _) => WriteError::Misconfigured,
+        // A prepared statement that is gone means a pooler that shares sessions.
+        ("0A" | "26" | "28" | "3D" | "3F" | "42", _) => WriteError::Misconfigured,
         _ => WriteError::Unavailable,
     }
 }

@@ -23,7 +23,9 @@ pub(super) enum Way {
     Merge,
 }
 
-const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+/// The lock is what a start waits for (see `reader.rs`): nothing of a writer that was killed in its commit is missed.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
+    SELECT pg_advisory_xact_lock_shared(1650683492)";
 
 /// Without row triggers, so without foreign keys, until the end of the transaction; then the lock that who deletes or
 /// renames a beacon must take alone. What is looked up in statements after this one stays so until the commit.
