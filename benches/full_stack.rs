@@ -1,8 +1,8 @@
-//! The whole daemon on PostgreSQL, Redis and DynamoDB, beside the same without DynamoDB and on the embedded store: how much is
-//! acknowledged and stored a second, and whose processor time it takes.
+//! The whole daemon on PostgreSQL, Redis and DynamoDB, beside the same without DynamoDB and on the embedded store: how
+//! much is acknowledged and stored a second, and whose processor time it takes.
 //!
-//! The programs are the built binaries and engines of its own, all on the same cores. Closed loop: the next frame leaves when
-//! an answer comes. Each round has a database and a table of its own; each line is the round of median rate.
+//! The programs are the built binaries and engines of its own, all on the same cores. Closed loop: the next frame leaves
+//! when an answer comes. Each round has a database and a DynamoDB of its own; each line is the round of median rate.
 #![expect(
     clippy::expect_used,
     clippy::print_stdout,
@@ -67,6 +67,14 @@ impl Stores {
         }
     }
 
+    /// The command that brings them to what the daemon needs.
+    const fn migration(self) -> &'static [&'static str] {
+        match self {
+            Self::Full => &["migrate", "--create-dynamodb"],
+            Self::Embedded | Self::WithoutEvents => &["migrate"],
+        }
+    }
+
     fn toml(self, table: &str) -> String {
         match self {
             Self::Embedded => String::new(),
@@ -121,7 +129,9 @@ fn main() {
 struct Bench {
     postgres: Postgres,
     redis: Redis,
+    /// Anew in each round: this engine slows down with what it holds in memory.
     dynamodb: DynamoDb,
+    engine: DynamoDbEngine,
     directory: PathBuf,
     beacons: PathBuf,
     tracks: PathBuf,
@@ -137,6 +147,7 @@ impl Bench {
             postgres: Postgres::start(&directory.join("postgres")).expect("PostgreSQL starts"),
             redis: Redis::start(&directory.join("redis")).expect("Redis starts"),
             dynamodb: DynamoDb::start(&directory.join("dynamodb"), &engine).expect("DynamoDB starts"),
+            engine,
             directory: directory.to_owned(),
             beacons,
             tracks: directory.join("tracks.csv"),
@@ -147,6 +158,8 @@ impl Bench {
     fn round(&mut self, way: &Way, stores: Stores) -> Round {
         self.rounds += 1;
         let name = format!("round_{}", self.rounds);
+        let directory = self.directory.join(format!("dynamodb_{}", self.rounds));
+        self.dynamodb = DynamoDb::start(&directory, &self.engine).expect("DynamoDB starts");
         let home = tempfile::tempdir_in(&self.directory).expect("a temporary directory");
         let config = home.path().join("beacond.toml");
         fs::write(&config, stores.toml(&name)).expect("the configuration can be written");
@@ -154,7 +167,7 @@ impl Bench {
             Beacond { home: home.path(), config: &config, database: self.database_url(&name), bench: self };
         if stores != Stores::Embedded {
             self.psql(&format!("CREATE DATABASE {name}"));
-            beacond.run(&["migrate", "--create-dynamodb"]);
+            beacond.run(stores.migration());
         }
         beacond.run(&["beacon", "import", self.beacons.to_str().expect("a path of UTF-8")]);
         let daemon = beacond.serve();

@@ -92,8 +92,8 @@ struct Broken<'a> {
 }
 
 impl Broken<'_> {
-    /// While a store is broken, what is wrong is shown and sightings wait; when it is mended they are answered. Returns the
-    /// reporter of them: one identity from before, two of then.
+    /// While a store is broken, what is wrong is shown and sightings wait; when it is mended they are answered. Returns
+    /// the reporter of them: one identity from before, two of then.
     #[track_caller]
     fn assert_waits(
         &self,

@@ -12,21 +12,20 @@ const KNOWN_WITHIN: Duration = Duration::from_secs(5);
 
 const ACCEPTED: u8 = 2;
 
-/// Reports a strong sighting of the beacon again and again until it comes to `outcome`, which must be soon; says how often
-/// it came to `before` until then. `others` flow all the while.
-fn reported_until(reporter: &mut Reporter, beacon: u16, before: &str, outcome: &str) -> u32 {
-    let (started, mut times) = (Instant::now(), 0);
+/// Reports a strong sighting of the beacon again and again until it comes to `outcome`, which must be soon; until then
+/// it comes to `before`. Sightings of another beacon flow all the while.
+fn reported_until(reporter: &mut Reporter, beacon: u16, before: &str, outcome: &str) {
+    let started = Instant::now();
     loop {
         let frame = [reporter.strong(&table(beacon))];
         let came = reporter.ask(&frame);
         assert_eq!(came.len(), 1);
         if came[0].0 == outcome {
             println!("{outcome} after {:?}", started.elapsed());
-            return times;
+            return;
         }
         assert_eq!(came[0].0, before);
         assert!(started.elapsed() < KNOWN_WITHIN, "still {before} after {:?}", started.elapsed());
-        times += 1;
         let other = [reporter.strong(&table(1))];
         assert_eq!(reporter.ask(&other), [("identified", 1)], "of a beacon that nobody changed");
     }
