@@ -35,9 +35,9 @@ pub struct Report {
     /// Whether nobody could say yet what was stored before this start: sightings are undecided.
     pub past_unknown: bool,
     /// The directory of beacons.
-    pub beacons: DirectoryReport,
+    pub beacons: DirectoryCounts,
     /// The registry of gateways.
-    pub gateways: DirectoryReport,
+    pub gateways: DirectoryCounts,
     /// What is wrong with PostgreSQL, found after a start without it.
     pub postgres_wrong: Vec<String>,
     /// PostgreSQL, where it is the system of record.
@@ -103,69 +103,6 @@ pub struct WindowReport {
     pub entries: usize,
     /// Bytes it has allocated.
     pub bytes: usize,
-}
-
-/// A directory of registrations: totals since start, then what is so now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct DirectoryReport {
-    /// Registrations answered from memory within their time.
-    pub from_memory: u64,
-    /// "Not registered", answered from memory.
-    pub absent_from_memory: u64,
-    /// Answers from the shared cache.
-    pub from_shared_cache: u64,
-    /// Answers from the system of record.
-    pub from_record: u64,
-    /// Registrations that served past their time.
-    pub served_expired: u64,
-    /// Questions left unanswered.
-    pub cannot_say: u64,
-    /// Loads begun.
-    pub loads: u64,
-    /// Failed of them.
-    pub failed_loads: u64,
-    /// Loads thrown away for a notice that overlapped them.
-    pub thrown_away: u64,
-    /// Failures of the shared cache.
-    pub shared_cache_failures: u64,
-    /// Keys told to have changed.
-    pub notices: u64,
-    /// Keys in memory, about.
-    pub entries: u64,
-    /// Keys that the shared cache has still to forget.
-    pub owed: u64,
-    /// Whether the system of record could not be asked when it was last tried.
-    pub record_failing: bool,
-    /// The same of the shared cache.
-    pub shared_cache_failing: bool,
-    /// Whether answers of the shared cache are confirmed.
-    pub shared_cache_distrusted: bool,
-    /// Whether every change is being told.
-    pub followed: bool,
-}
-
-impl DirectoryReport {
-    const fn of(counts: &DirectoryCounts) -> Self {
-        Self {
-            from_memory: counts.from_memory,
-            absent_from_memory: counts.absent_from_memory,
-            from_shared_cache: counts.from_shared_cache,
-            from_record: counts.from_record,
-            served_expired: counts.served_expired,
-            cannot_say: counts.cannot_say,
-            loads: counts.loads,
-            failed_loads: counts.failed_loads,
-            thrown_away: counts.thrown_away,
-            shared_cache_failures: counts.shared_cache_failures,
-            notices: counts.notices,
-            entries: counts.entries,
-            owed: counts.owed,
-            record_failing: counts.record_failing,
-            shared_cache_failing: counts.shared_cache_failing,
-            shared_cache_distrusted: counts.shared_cache_distrusted,
-            followed: counts.followed,
-        }
-    }
 }
 
 /// PostgreSQL's writer.
@@ -282,8 +219,8 @@ impl Observer {
             queued_rows: self.pipeline.queued(),
             window: WindowReport { entries, bytes },
             past_unknown: self.pipeline.is_past_unknown(),
-            beacons: DirectoryReport::of(&self.pipeline.beacons().counts()),
-            gateways: DirectoryReport::of(&self.pipeline.gateways().counts()),
+            beacons: self.pipeline.beacons().counts(),
+            gateways: self.pipeline.gateways().counts(),
             postgres_wrong: self.stores.postgres_wrong.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             postgres: self.stores.postgres.as_deref().map(of_postgres),
             redis: self.stores.redis.as_deref().map(of_redis),

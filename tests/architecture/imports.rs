@@ -70,14 +70,13 @@ const KNOW_CONFIGURATION: [&str; 5] = ["app", "cli", "config", "lib", "main"];
 const ADAPTERS: [&str; 4] = ["dynamodb", "postgres", "redis", "sqlite"];
 
 /// Crates that only some parts know; the composition may use any.
-const CRATES: [(&str, &[&str]); 25] = [
+const CRATES: [(&str, &[&str]); 24] = [
     ("anyhow", &[]),
     ("aws_config", &["stores"]),
     ("aws_credential_types", &["stores"]),
     ("aws_sdk_dynamodb", &["stores"]),
     ("axum", &["ops"]),
     ("bb8", &["stores"]),
-    ("bb8_postgres", &["stores"]),
     ("beacon_protocol", &["listen"]),
     ("clap", &[]),
     ("crossbeam_channel", &["pipeline", "stores"]),

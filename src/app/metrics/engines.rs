@@ -1,10 +1,11 @@
 //! Samples of what only some engines have, and of the directories in front of them.
 
 use super::{counter, gauge};
-use crate::app::report::{DirectoryReport, DynamoDbReport, RedisReport, Report};
+use crate::app::report::{DynamoDbReport, RedisReport, Report};
 use crate::ops::Sample;
+use crate::pipeline::DirectoryCounts;
 
-pub(super) fn of_directory(directory: &'static str, report: DirectoryReport) -> impl Iterator<Item = Sample> {
+pub(super) fn of_directory(directory: &'static str, report: DirectoryCounts) -> impl Iterator<Item = Sample> {
     let tiers = [
         ("memory", report.from_memory + report.absent_from_memory),
         ("shared_cache", report.from_shared_cache),

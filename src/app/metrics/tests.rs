@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::app::report::{
-    DeadLettersReport, DirectoryReport, DynamoDbReport, PostgresReport, RedisReport, TroubleReport,
-    WindowReport,
+    DeadLettersReport, DynamoDbReport, PostgresReport, RedisReport, TroubleReport, WindowReport,
 };
+use crate::pipeline::DirectoryCounts;
 
 /// Of a daemon on the full stack, whose store of events is in trouble.
 fn report() -> Report {
@@ -30,12 +30,12 @@ fn report() -> Report {
         writers: vec![writer.clone(), WriterReport { trouble: Some(trouble), ..writer }],
         queued_rows: 2,
         window: WindowReport { entries: 1, bytes: 64 },
-        beacons: DirectoryReport {
+        beacons: DirectoryCounts {
             loads: 3,
             failed_loads: 1,
             from_memory: 40,
             absent_from_memory: 2,
-            ..DirectoryReport::default()
+            ..DirectoryCounts::default()
         },
         postgres: Some(PostgresReport { near_rows: 0, merges: 1, foreign_keys: Some("row".into()) }),
         redis: Some(RedisReport {

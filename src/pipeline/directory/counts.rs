@@ -1,9 +1,10 @@
 //! What a directory counts.
 
+use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Plain numbers of a directory: totals since start, then what is so now.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DirectoryCounts {
     /// Registrations answered from memory within their time.
     pub from_memory: u64,
