@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
 use super::StartError;
 use super::stores::Background;
 use crate::backoff::Backoff;
 use crate::config::PostgresRecordSettings;
+use crate::domain::beacon::BeaconId;
+use crate::domain::gateway::GatewayId;
 use crate::pipeline::Pipeline;
 use crate::ports::{Clock, SystemOfRecord};
 use crate::stores::StartCheck;
@@ -30,6 +33,9 @@ const FOLLOWED_LOOK: Duration = Duration::from_millis(5);
 
 /// How often a PostgreSQL that was not there at the start is looked at until it is right.
 const CHECK_EVERY: Duration = Duration::from_secs(5);
+
+/// How often a system of record that could not be asked is tried though nobody wants anything of it.
+const TRY_AGAIN_EVERY: Duration = Duration::from_secs(1);
 
 /// What the companions of a pipeline need.
 #[derive(Debug, Clone)]
@@ -68,6 +74,7 @@ impl Companions {
             let care = TableCare::new(&postgres.server).map_err(wrong)?;
             tasks.spawn(care.run(tasks.clone(), stop.clone()));
         }
+        tasks.spawn(try_again(Arc::clone(&self.pipeline), stop.clone()));
         let (companions, stopped) = (self.clone(), stop.clone());
         tasks.spawn(async move {
             while stopped.run_until_cancelled(sleep(companions.snapshot_every)).await.is_some() {
@@ -158,6 +165,19 @@ impl Companions {
                 }
             }
         });
+    }
+}
+
+/// Has a system of record that could not be asked tried again though no gateway asks for anything: who follows `/ready`
+/// sends none until it says that it can.
+async fn try_again(pipeline: Arc<Pipeline>, stop: CancellationToken) {
+    let nobodys_beacon = BeaconId::from_bytes([0; 16]);
+    let nobodys_gateway: Option<GatewayId> = "-".parse().ok();
+    while stop.run_until_cancelled(sleep(TRY_AGAIN_EVERY)).await.is_some() {
+        pipeline.beacons().try_again(&nobodys_beacon);
+        if let Some(gateway) = &nobodys_gateway {
+            pipeline.gateways().try_again(gateway);
+        }
     }
 }
 

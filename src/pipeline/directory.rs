@@ -201,6 +201,14 @@ where
         self.entries.iter().filter_map(|(_, entry)| entry.registration().map(Arc::clone)).collect()
     }
 
+    /// Sees beside whether a system of record that could not be asked answers again, by asking for `key`: for whoever tells
+    /// others to stay away while it does not. Nothing where it answers, or was tried a moment ago.
+    pub fn try_again(self: &Arc<Self>, key: &K) {
+        if matches!(self.record.may_try(), Try::Beside) {
+            self.try_record_beside(key);
+        }
+    }
+
     /// Puts copies from the disk in place, as entries that have expired: each serves only while nobody can say better.
     pub async fn preload(&self, registrations: impl IntoIterator<Item = (K, V)>) {
         let now = Instant::now();

@@ -196,6 +196,8 @@ fn assert_all_is_stored(
         assert_eq!(record.outcomes(), [("identified", 4)]);
     }
     taken.iter().for_each(|frame| reporter.accept(frame));
+    // Nobody asks for anything now: who sends gateways by this page sends none before.
+    assert_ready(daemon, 200);
     let decided = wait_until(|| {
         let frame = [reporter.strong(&table(unheard)), reporter.strong(&table(99))];
         let outcomes = reporter.ask(&frame);
@@ -203,7 +205,6 @@ fn assert_all_is_stored(
     });
     assert_eq!(decided, Ok(vec![("unknown_beacon", 1), ("identified", 1)]));
     stack.assert_holds(&reporter.model, "PostgreSQL is back");
-    assert_ready(daemon, 200);
     let stats = daemon.stats();
     assert_eq!((stats.store("waiting"), stats.events("waiting"), stats.number("in_progress")), (0, 0, 0));
 }
