@@ -2,10 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use beacond::ports::{BatchWriter, Delivery, WriteError};
-use beacond::stores::postgres::PostgresWriter;
+use beacond::domain::time::Timestamp;
+use beacond::ports::{BatchWriter, Delivery, SystemOfRecord, WriteError};
+use beacond::stores::postgres::{
+    ForeignKeys, PostgresReaderSettings, PostgresRecord, PostgresSettings, PostgresWriter,
+    PostgresWriterSettings,
+};
+use beacond::tasks::TaskGroup;
 
-use crate::scene::{MINUTE_US, PATIENCE, Scene, crowd};
+use crate::scene::{MINUTE_US, PATIENCE, Scene, crowd, identified, identity, time};
 
 #[test]
 fn a_connection_that_died_since_the_last_batch_is_made_anew() {
@@ -80,4 +85,39 @@ fn a_server_that_is_not_there_is_unavailable() {
     let mut writer = scene.writer_as("postgresql://postgres@127.0.0.1:1/nowhere".to_owned());
     let failed = writer.write(&crowd("c", 1, 0), Delivery::First);
     assert!(matches!(failed, Err(WriteError::Unavailable(_))), "{failed:?}");
+}
+
+#[test]
+fn what_is_stored_last_is_told_only_when_a_writer_that_has_begun_has_ended() {
+    for foreign_keys in [ForeignKeys::CheckedByBatch, ForeignKeys::CheckedByRow] {
+        let scene = Scene::new();
+        let mut holder = scene.hold_writers();
+        let settings = PostgresWriterSettings { foreign_keys, ..scene.settings() };
+        std::thread::scope(|scope| {
+            let mut writer = PostgresWriter::new(&settings).unwrap();
+            let batch = [identified(vec![identity("c", 7, 1)])];
+            let written = scope.spawn(move || writer.write(&batch, Delivery::First));
+            scene.wait_for_waiting(1);
+            let newest = scope.spawn(|| newest_identity(&settings.server));
+            // It waits too: what the daemon before was killed in may still be stored.
+            scene.wait_for_waiting(2);
+            holder.run("COMMIT");
+            written.join().unwrap().unwrap();
+            assert_eq!(newest.join().unwrap(), Some(time(7)), "{foreign_keys:?}");
+        });
+    }
+}
+
+/// What a start asks.
+fn newest_identity(server: &PostgresSettings) -> Option<Timestamp> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let settings = PostgresReaderSettings {
+            connections: std::num::NonZeroU32::MIN,
+            questions: 1,
+            question_timeout: PATIENCE,
+        };
+        let record = PostgresRecord::new(server, settings, TaskGroup::new("test")).unwrap();
+        record.newest_identity().await.unwrap()
+    })
 }
