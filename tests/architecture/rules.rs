@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// Crates whose files these rules cover, by folder.
-pub(crate) const SOURCES: [&str; 4] = ["src/", "protocol/src/", "loadtest/src/", "xtask/src/"];
+pub(crate) const SOURCES: [&str; 5] = ["src/", "protocol/src/", "loadtest/src/", "stack/src/", "xtask/src/"];
 
 /// Directories of some machine, which mean nothing on another. In two halves each, or this file
 /// would break the rule.
