@@ -43,6 +43,8 @@ pub(super) struct Companions {
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) record: Arc<dyn SystemOfRecord>,
     pub(super) clock: Arc<dyn Clock>,
+    /// Whether a cache that daemons share is asked before the system of record.
+    pub(super) shared_cache: bool,
     /// Where changes are told, if they are.
     pub(super) postgres: Option<PostgresRecordSettings>,
     /// Where to say what is wrong with PostgreSQL, if that is still to be seen.
@@ -66,13 +68,15 @@ impl Companions {
             let changes = Arc::clone(self.pipeline.beacons());
             let follow = BeaconChangesTask::new(&postgres.server, postgres.follow, changes).map_err(wrong)?;
             tasks.spawn(follow.run(tasks.clone(), stop.clone()));
-            // The shared cache may hold what changed while nobody followed: it is not asked before that is known.
-            runtime.block_on(self.followed());
             if let Some(wrong) = &self.unchecked {
                 tasks.spawn(check_later(postgres.clone(), Arc::clone(wrong), background.clone()));
             }
             let care = TableCare::new(&postgres.server).map_err(wrong)?;
             tasks.spawn(care.run(tasks.clone(), stop.clone()));
+            // It may hold what changed while nobody followed: it is not asked before that is known.
+            if self.shared_cache {
+                runtime.block_on(self.followed());
+            }
         }
         tasks.spawn(try_again(Arc::clone(&self.pipeline), stop.clone()));
         let (companions, stopped) = (self.clone(), stop.clone());
