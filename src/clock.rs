@@ -5,6 +5,7 @@ use std::time::{Instant, SystemTime};
 
 use crate::domain::clock::{ClockKeeper, ClockReading};
 use crate::domain::time::Timestamp;
+use crate::faults;
 use crate::ports::Clock;
 
 /// The wall clock and the monotonic clock of this machine.
@@ -38,6 +39,7 @@ impl Clock for SystemClock {
 fn wall() -> Timestamp {
     let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_micros(i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX))
+        .plus_micros(faults::wall_offset_us())
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ pub mod clock;
 pub mod config;
 pub mod data_dir;
 pub mod domain;
+pub mod faults;
+pub mod journal;
 pub mod latency;
 pub mod listen;
 pub mod ops;

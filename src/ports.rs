@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::beacon::{Beacon, BeaconId};
+pub use crate::domain::block::Block;
 use crate::domain::clock::ClockReading;
 use crate::domain::customer::CustomerId;
 use crate::domain::gateway::{Gateway, GatewayId};
 use crate::domain::identity::CustomerIdentity;
-use crate::domain::preference::PreferenceChange;
 use crate::domain::time::Timestamp;
 
 /// A future of a port's slow path. Fast paths never box.
@@ -45,46 +45,6 @@ pub trait SystemOfRecord: Send + Sync + fmt::Debug + 'static {
     /// The latest DetectedAt stored; `None` when nothing is. What is asked about at a start: the duplicate window is
     /// empty then, and only sightings a minute after this time cannot conflict with what is stored.
     fn newest_identity(&self) -> PortFuture<'_, Result<Option<Timestamp>, StoreError>>;
-}
-
-/// What one frame brought that must be stored: the unit that is accepted or undone as a whole.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Block {
-    /// Identities, in the order decided.
-    pub identities: Vec<CustomerIdentity>,
-    /// Preferences, in the order received.
-    pub preferences: Vec<PreferenceChange>,
-}
-
-impl Block {
-    /// Rows it makes: the measure of batches.
-    #[must_use]
-    pub fn rows(&self) -> usize {
-        self.identities.len() + self.preferences.len()
-    }
-
-    /// Places it takes in a queue: one an identity, and more for preferences, whose size is their sender's choice.
-    #[must_use]
-    pub fn places(&self) -> usize {
-        let of_preferences = self.preferences.iter().map(|change| 1 + pairs_bytes(change) / PLACE_BYTES);
-        self.identities.len() + of_preferences.sum::<usize>()
-    }
-
-    /// Bytes it takes in memory, about.
-    #[must_use]
-    pub fn bytes(&self) -> usize {
-        let preferences: usize = self.preferences.iter().map(pairs_bytes).sum();
-        self.identities.len() * size_of::<CustomerIdentity>()
-            + self.preferences.len() * size_of::<PreferenceChange>()
-            + preferences
-    }
-}
-
-/// Bytes of preferences that take a place of their own in a queue: about an identity's.
-const PLACE_BYTES: usize = 128;
-
-fn pairs_bytes(change: &PreferenceChange) -> usize {
-    change.pairs.iter().map(|(key, value)| key.len() + value.len() + 2 * size_of::<String>()).sum()
 }
 
 /// Whether rows of a batch may be in the store already.

@@ -46,17 +46,18 @@ const fn part(
     Part { name, uses, uses_front_of }
 }
 
-const PARTS: [Part; 11] = [
+const PARTS: [Part; 12] = [
     part("domain", &[], &[]),
     part("ports", &["domain"], &[]),
-    part("journal", &["domain"], &[]),
+    part("faults", &[], &[]),
+    part("journal", &["domain", "faults"], &[]),
     part("backoff", &[], &[]),
     part("latency", &[], &[]),
-    part("pipeline", &["domain", "ports", "journal", "tasks", "backoff", "latency"], &[]),
-    part("stores", &["domain", "ports", "tasks", "backoff"], &[]),
+    part("pipeline", &["domain", "ports", "journal", "tasks", "backoff", "latency", "faults"], &[]),
+    part("stores", &["domain", "ports", "tasks", "backoff", "faults"], &[]),
     part("listen", &["domain", "ports", "tasks", "latency"], &["pipeline"]),
     part("ops", &["domain", "ports", "tasks", "latency"], &["pipeline"]),
-    part("clock", &["domain", "ports"], &[]),
+    part("clock", &["domain", "ports", "faults"], &[]),
     part("data_dir", &[], &[]),
 ];
 
