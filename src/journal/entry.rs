@@ -38,7 +38,9 @@ impl JournalEntry {
     #[must_use]
     pub fn accepted(&self) -> u64 {
         match self.kind {
-            EntryKind::Frame(_) | EntryKind::Replay { accepted: true, .. } => self.block.identities.len() as u64,
+            EntryKind::Frame(_) | EntryKind::Replay { accepted: true, .. } => {
+                self.block.identities.len() as u64
+            }
             EntryKind::Replay { accepted: false, .. } => 0,
         }
     }
