@@ -11,6 +11,8 @@ mod batch;
 mod core;
 mod decide;
 mod directory;
+#[allow(dead_code, reason = "the pipeline records frames once it has a journal")]
+mod frames;
 mod judge;
 mod ledger;
 mod writer;
