@@ -11,13 +11,12 @@ mod batch;
 mod core;
 mod decide;
 mod directory;
-#[allow(dead_code, reason = "the pipeline records frames once it has a journal")]
 mod frames;
 mod judge;
 mod ledger;
 mod writer;
 
-pub use self::admit::{Admitter, Pipeline, PipelineSettings, Received};
+pub use self::admit::{Admitter, FrameClaim, FrameStanding, Pipeline, PipelineSettings, Received};
 pub use self::answer::{
     Admitted, AdmittedPreferences, Answer, PendingAnswer, PendingPreferences, PreferencesAnswer,
 };

@@ -11,6 +11,7 @@ use super::batch::BatchLimits;
 use super::core::{Core, Effect, State};
 use super::decide::{Candidate, Judged, LateAnswer, Times, beacon_of, decide};
 use super::directory::{Directory, DirectorySettings, Tier, TierSettings};
+use super::frames::Recorded;
 use super::judge::{BeaconVerdict, Rules};
 use super::ledger::Ledger;
 use super::writer::PipelinePorts;
@@ -18,6 +19,7 @@ use crate::domain::beacon::{Beacon, BeaconId};
 use crate::domain::clock::{ClockReading, TimeLimits};
 use crate::domain::confidence::{ConfidenceCurve, ConfidenceSettings};
 use crate::domain::customer::CustomerId;
+use crate::domain::frame::{AckLevel, FrameId, FrameMark};
 use crate::domain::gateway::{Gateway, GatewayId};
 use crate::domain::identity::CustomerIdentity;
 use crate::domain::outcome::{InvalidField, Outcome, UndecidedReason};
@@ -90,10 +92,35 @@ impl Received {
     }
 }
 
+/// How a frame that is new to its session stands to those of sessions before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FrameStanding {
+    /// It is to be decided.
+    New,
+    /// A repeat of a frame that was decided whole and is durable.
+    Durable,
+    /// Its sequence belongs to another frame.
+    Reused,
+}
+
+/// Which frame of its gateway something came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FrameClaim {
+    /// The numbering.
+    pub boot_epoch: u64,
+    /// The number in it.
+    pub sequence: u64,
+    /// The identity checksum.
+    pub checksum: u32,
+    /// Up to here all frames of the numbering have been answered in this session.
+    pub answered_up_to: u64,
+}
+
 /// Admits the frames of one session, in the order it is given them.
 #[derive(Debug)]
 pub struct Admitter {
     pipeline: Arc<Pipeline>,
+    level: AckLevel,
     verdicts: Vec<BeaconVerdict>,
     judged: Vec<Judged>,
 }
@@ -101,6 +128,7 @@ pub struct Admitter {
 /// A frame to be admitted.
 struct Frame<'f> {
     gateway: &'f Gateway,
+    claim: FrameClaim,
     received: &'f Received,
     beacons: &'f [BeaconClaim],
     sightings: &'f [ClaimedSighting<'f>],
@@ -173,6 +201,22 @@ impl Pipeline {
         (state.window.len(), state.window.memory_bytes())
     }
 
+    /// How a frame that is new to its session stands to those of sessions before.
+    #[must_use]
+    pub fn frame_standing(&self, id: &FrameId, _level: AckLevel) -> FrameStanding {
+        match self.core.lock().frames.standing(id) {
+            Recorded::Same { complete: true, .. } => FrameStanding::Durable,
+            Recorded::Same { complete: false, .. } | Recorded::Unknown => FrameStanding::New,
+            Recorded::Other => FrameStanding::Reused,
+        }
+    }
+
+    /// Up to which sequence all frames of this numbering are known to have been answered at this level.
+    #[must_use]
+    pub fn last_acked(&self, gateway: &GatewayId, boot_epoch: u64, level: AckLevel) -> u64 {
+        self.core.lock().frames.last_acked(gateway, boot_epoch, level)
+    }
+
     /// Counts a frame that was recognised as a repeat and answered without being decided again.
     pub fn count_repeated_frame(&self) {
         self.core.lock().ledger.frames_repeated += 1;
@@ -236,8 +280,8 @@ impl Pipeline {
 impl Admitter {
     /// An admitter for one session.
     #[must_use]
-    pub const fn new(pipeline: Arc<Pipeline>) -> Self {
-        Self { pipeline, verdicts: Vec::new(), judged: Vec::new() }
+    pub const fn new(pipeline: Arc<Pipeline>, level: AckLevel) -> Self {
+        Self { pipeline, level, verdicts: Vec::new(), judged: Vec::new() }
     }
 
     /// Decides a sightings frame. Waits only for beacons never seen and for the question about
@@ -247,12 +291,13 @@ impl Admitter {
     pub async fn sightings(
         &mut self,
         gateway: &Gateway,
+        claim: FrameClaim,
         received: &Received,
         beacons: &[BeaconClaim],
         sightings: &[ClaimedSighting<'_>],
     ) -> Admitted {
         let decoded_at = Instant::now();
-        let frame = Frame { gateway, received, beacons, sightings };
+        let frame = Frame { gateway, claim, received, beacons, sightings };
         let (admitted, stage, decided_at) = self.admit(&frame).await;
         let latencies = &self.pipeline.latencies;
         let count = sightings.len() as u64;
@@ -275,8 +320,7 @@ impl Admitter {
             let asked = self.late_questions(&state, now, frame.sightings);
             if asked.is_empty() {
                 let times = Times::new(now, now, frame.received.at);
-                let admitted =
-                    self.decide_within(room, &mut state, times, frame.sightings, &LateAnswer::NotAsked);
+                let admitted = self.decide_within(room, &mut state, times, frame, &LateAnswer::NotAsked);
                 return (admitted, stage, times.decided_at);
             }
             (asked, now)
@@ -291,7 +335,7 @@ impl Admitter {
         let stale = asked_at.elapsed() > pipeline.question_timeout;
         let late = if stale { LateAnswer::CannotBeAsked } else { late };
         let times = Times::new(fresh_at, pipeline.clock.read().now, frame.received.at);
-        let admitted = self.decide_within(room, &mut state, times, frame.sightings, &late);
+        let admitted = self.decide_within(room, &mut state, times, frame, &late);
         (admitted, stage, times.decided_at)
     }
 
@@ -321,6 +365,8 @@ impl Admitter {
     /// Takes a customer's preferences in.
     pub async fn preferences(
         &self,
+        gateway: &Gateway,
+        frame: FrameClaim,
         received: &Received,
         claim: Result<PreferenceChange, InvalidField>,
     ) -> AdmittedPreferences {
@@ -348,7 +394,15 @@ impl Admitter {
         }
         state.ledger.preferences.received += 1;
         state.ledger.preferences.in_progress += 1;
-        AdmittedPreferences::Pending(PendingPreferences { settled: state.wait(Effect::Preferences, 1) })
+        let settled = state.wait(Effect::Preferences, 1);
+        state.mark_newest_preferences(self.mark(&gateway.id, frame, true));
+        AdmittedPreferences::Pending(PendingPreferences { settled })
+    }
+
+    fn mark(&self, gateway: &GatewayId, claim: FrameClaim, complete: bool) -> FrameMark {
+        let FrameClaim { boot_epoch, sequence, checksum, answered_up_to } = claim;
+        let id = FrameId { gateway: gateway.clone(), boot_epoch, sequence, checksum };
+        FrameMark { id, complete, level: self.level, answered_up_to }
     }
 
     fn answered(&self, state: &mut State, answer: PreferencesAnswer) -> AdmittedPreferences {
@@ -424,10 +478,16 @@ impl Admitter {
         room: Option<SemaphorePermit<'_>>,
         state: &mut State,
         times: Times,
-        sightings: &[ClaimedSighting<'_>],
+        frame: &Frame<'_>,
         late: &LateAnswer,
     ) -> Admitted {
-        let decided = decide(state, times, &self.verdicts, self.judged.iter().zip(sightings), late);
+        let decided = decide(state, times, &self.verdicts, self.judged.iter().zip(frame.sightings), late);
+        if let Admitted::Pending(pending) = &decided.admitted
+            && decided.places > 0
+        {
+            let complete = pending.answer.counts.as_array()[0] == 0;
+            state.mark_newest(self.mark(&frame.gateway.id, frame.claim, complete));
+        }
         // What is on its way keeps its room until it is finished; the rest is given back here.
         if let Some(taken) = room.and_then(|mut room| room.split(decided.places)) {
             taken.forget();

@@ -9,7 +9,9 @@ use crossbeam_channel::Sender;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::answer::Settled;
+use super::frames::FrameRecords;
 use super::ledger::{Ledger, StoreLedger};
+use crate::domain::frame::FrameMark;
 use crate::domain::outcome::OutcomeCounts;
 use crate::domain::time::Timestamp;
 use crate::domain::window::{DuplicateWindow, Position};
@@ -83,6 +85,7 @@ pub(super) struct State {
     finished: Option<Position>,
     /// What is stored since before this start has been heard of, as far as fresh sightings need it.
     pub(super) past_known: bool,
+    pub(super) frames: FrameRecords,
     /// Frames that wait for every store.
     waiters: VecDeque<Waiter>,
     /// Frames that wait for the system of record alone: preferences go nowhere else.
@@ -96,6 +99,7 @@ struct Waiter {
     /// The first of the frame's own blocks; past `number` when it has none.
     own_from: u64,
     effect: Effect,
+    mark: Option<FrameMark>,
     settled: oneshot::Sender<Settled>,
 }
 
@@ -136,6 +140,7 @@ impl Core {
             last_number: 0,
             finished: None,
             past_known: true,
+            frames: FrameRecords::new(100_000),
             waiters: VecDeque::new(),
             record_waiters: VecDeque::new(),
         };
@@ -165,6 +170,7 @@ impl Core {
         }
         state.ledger.system_of_record.finish(done.identities, done.dead_identities);
         let settled = take_upto(&mut state.record_waiters, done.number);
+        state.record_frames(&settled);
         state.ledger.apply_all(&settled, true);
         let refused = settled.iter().filter(|waiter| waiter.dead_rows(done) > 0).count();
         state.ledger.preferences.dead_lettered += refused as u64;
@@ -194,6 +200,7 @@ impl Core {
     ) {
         state.finished = done.position.or(state.finished);
         let waited = take_upto(&mut state.waiters, done.number);
+        state.record_frames(&waited);
         state.ledger.apply_all(&waited, true);
         settled.extend(waited);
         state.window.expire(now, done.places + EXPIRED_BESIDE);
@@ -285,12 +292,37 @@ impl State {
         }
     }
 
+    pub(super) fn mark_newest(&mut self, mark: FrameMark) {
+        if let Some(waiter) = self.waiters.back_mut() {
+            waiter.mark = Some(mark);
+        }
+    }
+
+    pub(super) fn mark_newest_preferences(&mut self, mark: FrameMark) {
+        if let Some(waiter) = self.record_waiters.back_mut() {
+            waiter.mark = Some(mark);
+        }
+    }
+
+    fn record_frames(&mut self, settled: &[Waiter]) {
+        for waiter in settled {
+            if let Some(mark) = &waiter.mark {
+                self.frames.record(mark, waiter.number);
+            }
+        }
+    }
+
     /// Waits for the newest block: blocks are finished in order, so this is late by at most the blocks queued since the
     /// one leant on, and keeps the waiters in order. `own_blocks`: how many of the newest blocks are the frame's.
     pub(super) fn wait(&mut self, effect: Effect, own_blocks: u64) -> oneshot::Receiver<Settled> {
         let (settled, receiver) = oneshot::channel();
-        let waiter =
-            Waiter { number: self.last_number, own_from: self.last_number + 1 - own_blocks, effect, settled };
+        let waiter = Waiter {
+            number: self.last_number,
+            own_from: self.last_number + 1 - own_blocks,
+            effect,
+            mark: None,
+            settled,
+        };
         match waiter.effect {
             Effect::Sightings { .. } => self.waiters.push_back(waiter),
             Effect::Preferences => self.record_waiters.push_back(waiter),
