@@ -20,6 +20,7 @@ pub use self::stores::{PostgresRecordSettings, RecordSettings, StoreSettings};
 use self::values::{Address, Dbm, Milliseconds, Number, ScaleDbm};
 use crate::domain::clock::TimeLimits;
 use crate::domain::confidence::ConfidenceSettings;
+use crate::domain::frame::AckLevel;
 use crate::domain::time::MICROS_PER_SECOND;
 use crate::listen::ListenSettings;
 use crate::pipeline::{BatchLimits, DirectorySettings, PipelineSettings, TierSettings};
@@ -243,6 +244,7 @@ impl Config {
         ListenSettings {
             tcp: self.listen.tcp.0,
             udp: self.listen.udp.0,
+            ack_level: AckLevel::Journal,
             insecure_dev: self.insecure_dev,
             max_tcp_sessions: sessions.max_tcp.to_usize(),
             max_udp_sessions: sessions.max_udp.to_usize(),

@@ -13,7 +13,7 @@ use tokio::time::{Instant as Deadline, sleep_until};
 
 use super::outlet::Outlet;
 use super::sequences::Sequences;
-use super::translate::{preferences_record, sightings_record};
+use super::translate::{preferences_record, repeat_record, sightings_record};
 use crate::latency::{Latencies, Stage};
 use crate::pipeline::{Admitted, AdmittedPreferences, Answer, PendingAnswer, PendingPreferences};
 
@@ -30,6 +30,8 @@ pub(super) enum Outgoing {
     Sightings { sequence: u64, received_at: Instant, admitted: Admitted },
     /// The answer to a preferences frame.
     Preferences { sequence: u64, admitted: AdmittedPreferences },
+    /// The answer to a frame that an earlier session made durable.
+    Durable { sequence: u64 },
     /// A record sent before.
     Again(Box<[u8]>),
     /// An ack without records.
@@ -185,6 +187,7 @@ impl Answerer {
             Outgoing::Preferences { sequence, admitted: AdmittedPreferences::Pending(pending) } => {
                 self.waiting.push_back(Waiting::Preferences { sequence, pending });
             }
+            Outgoing::Durable { sequence } => self.answered(sequence, repeat_record(sequence), None),
             Outgoing::Again(record) => self.due.push(record),
             Outgoing::Received => {
                 self.send_due().await?;
