@@ -1,5 +1,7 @@
 //! Frames a gateway sends, sound ones by the codec and broken ones by hand.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use beacon_protocol::{
     BeaconRef, Goodbye, GoodbyeReason, Hello, MAX_FRAME_BYTES, Ping, PreferencesEncoder, SightingRef,
     SightingsEncoder, TimeBase,
@@ -9,6 +11,12 @@ use crate::model::Sighting;
 
 /// Bytes before a frame's body.
 pub(crate) const HEADER_BYTES: usize = 12;
+
+/// A boot epoch that no gateway of this test has had: frames of another numbering are other frames.
+pub(crate) fn new_epoch() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(1_000);
+    LAST.fetch_add(1, Ordering::Relaxed) + 1
+}
 
 /// The hello of a gateway that starts at sequence 1.
 pub(crate) fn hello(gateway_id: &str) -> Hello<'_> {

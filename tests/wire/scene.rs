@@ -41,6 +41,14 @@ impl Scene {
         Self { daemon, home, now_us: harness::now_us() }
     }
 
+    /// This scene after its daemon was killed as by a power failure and started again.
+    pub(crate) fn killed_and_started(self) -> Self {
+        self.daemon.kill();
+        let config = self.home.path("beacond.toml");
+        let daemon = self.home.serve_with(&["--config", config.to_str().unwrap()]);
+        Self { daemon, ..self }
+    }
+
     /// A sighting of the table's beacon that identifies, if nothing stands against it.
     pub(crate) fn strong(&self, customer: &str) -> Sighting {
         heard(customer.into(), self.now_us, &table(), -40)
