@@ -28,6 +28,9 @@ pub enum ClientError {
         /// What the last attempt met.
         cause: Disconnect,
     },
+    /// The daemons are not all spoken to over the same transport: a frame made for one would not fit the other.
+    #[error("all daemons of a gateway must be tcp:// or all udp://")]
+    MixedTransports,
     /// The welcome breaks a rule of the protocol.
     #[error("the daemon's welcome is not acceptable: {what}")]
     BadWelcome {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::config::Target;
 use super::error::Disconnect;
 use crate::{Exception, OUTCOME_CODES, RecordStatus, RefusalCode, Welcome};
 
@@ -12,6 +13,8 @@ use crate::{Exception, OUTCOME_CODES, RecordStatus, RefusalCode, Welcome};
 pub enum Event {
     /// A session began.
     Connected {
+        /// With which daemon.
+        target: Target,
         /// What the daemon granted.
         welcome: Welcome,
         /// Whether there was one before.

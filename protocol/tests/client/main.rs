@@ -8,6 +8,7 @@
 )]
 
 mod daemon;
+mod elsewhere;
 mod refused;
 mod tcp;
 mod udp;
