@@ -7,7 +7,7 @@ use beacon_protocol::AckLevel;
 use crate::harness::daemon::Daemon;
 use crate::harness::frames::batches;
 use crate::harness::home::Home;
-use crate::harness::replay::{Report, report};
+use crate::harness::replay::report;
 use crate::harness::store;
 use crate::model::generated::{SIGHTINGS, generated, heard};
 use crate::model::tables::Tables;
@@ -107,7 +107,7 @@ fn replay_to_two_daemons(transport: &str, arguments: &[&str], count: usize, end:
     let mut model = Model::new(&set.beacons, &[(GATEWAY.to_owned(), Scope::Stores(set.stores))]);
     let outcomes = model.decide_all(GATEWAY, &set.sightings, now_us);
     let count = u64::try_from(set.sightings.len()).unwrap();
-    assert_eq!(sent, Report { sent: count, acked: count, outcomes: totals(&outcomes) });
+    sent.assert_acknowledged(count, &totals(&outcomes));
     Tables::expected(&model).assert_found(&store::tables(&home.data()), "sent to two daemons");
     assert!((1..count).contains(&daemon.stats().number("received")), "both had their part");
     daemon.stop();
