@@ -74,7 +74,8 @@ fn what_was_acknowledged_before_the_kill_is_stored_and_nothing_twice() {
     model.decide_all(GATEWAY, &sightings, now_us);
     Tables::expected(&model).assert_found(&store::tables(&home.data()), "after the kill");
     let stats = daemon.stats();
-    assert_eq!(stats.number("identified_redelivered"), u64::try_from(stored.identities.len()).unwrap());
+    // What was accepted and not stored at the kill may have been kept too.
+    assert!(stats.number("identified_redelivered") >= u64::try_from(stored.identities.len()).unwrap());
     daemon.stop();
 }
 
