@@ -42,6 +42,7 @@ impl From<std::io::Error> for Failure {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Attempt {
     pub(super) target: Target,
+    pub(super) boot_epoch: u64,
     pub(super) timeout: Duration,
     /// There are other daemons to try.
     pub(super) has_others: bool,
@@ -65,7 +66,7 @@ pub(super) async fn open_session(
         min_version: PROTOCOL_VERSION,
         max_version: PROTOCOL_VERSION,
         ack_level: config.ack_level,
-        boot_epoch: config.boot_epoch,
+        boot_epoch: attempt.boot_epoch,
         first_unacked,
         client_random,
         gateway_id: &config.gateway_id,
@@ -78,7 +79,7 @@ pub(super) async fn open_session(
 
     let limit = if link.is_udp() && !attempt.has_others { UDP_ATTEMPT } else { attempt.timeout };
     let backoff = Backoff::new(config.hello_backoff);
-    let mut greeting = Greeting { config, client_random, limit, backoff };
+    let mut greeting = Greeting { config, boot_epoch: attempt.boot_epoch, client_random, limit, backoff };
     let welcome = greeting.exchange(&mut link, &hello, jitter).await?;
     link.enter_session(welcome.session);
     check_welcome(&welcome, config).map_err(Failure::Fatal)?;
@@ -87,6 +88,7 @@ pub(super) async fn open_session(
 
 struct Greeting<'c> {
     config: &'c GatewayConfig,
+    boot_epoch: u64,
     client_random: [u8; 32],
     limit: Duration,
     backoff: Backoff,
@@ -156,8 +158,7 @@ impl Greeting<'_> {
     }
 
     fn is_ours(&self, welcome: &Welcome) -> bool {
-        welcome.boot_epoch == self.config.boot_epoch
-            && self.client_random.starts_with(&welcome.client_random_echo)
+        welcome.boot_epoch == self.boot_epoch && self.client_random.starts_with(&welcome.client_random_echo)
     }
 
     fn on_refusal(&self, refusal: &Refusal<'_>, on_udp: bool) -> Result<Step, Failure> {
@@ -167,7 +168,7 @@ impl Greeting<'_> {
             Reaction::Fatal => Err(Failure::Fatal(ClientError::Refused { code, text })),
             Reaction::Hold if on_udp => Ok(Step::HelloAfter(retry_after)),
             Reaction::Ignore => Ok(Step::Nothing),
-            Reaction::Hold | Reaction::Reconnect => {
+            Reaction::Hold | Reaction::Reconnect | Reaction::Renumber => {
                 Err(Failure::Again(Disconnect::Refused { code, text }, retry_after))
             }
         }
