@@ -301,7 +301,7 @@ mod tests {
                     Arrival::Answered(kept) => prop_assert_eq!(kept, record(sequence)),
                     Arrival::Forgotten => prop_assert!(sequence + 8 <= *seen.iter().max().unwrap()),
                     Arrival::Gap => prop_assert!(sequence < 1 || offset > 8),
-                    Arrival::Reused => prop_assert!(false),
+                    Arrival::Reused | Arrival::Durable => prop_assert!(false),
                 }
                 prop_assert!(sequences.slots.len() <= 16);
             }

@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use beacon_protocol::{
-    BeaconRef, Goodbye, GoodbyeReason, Hello, MAX_FRAME_BYTES, Ping, PreferencesEncoder, SightingRef,
-    SightingsEncoder, TimeBase,
+    AckLevel, BeaconRef, Goodbye, GoodbyeReason, Hello, MAX_FRAME_BYTES, Ping, PreferencesEncoder,
+    SightingRef, SightingsEncoder, TimeBase,
 };
 
 use crate::model::Sighting;
@@ -23,7 +23,7 @@ pub(crate) fn hello(gateway_id: &str) -> Hello<'_> {
     Hello {
         min_version: 1,
         max_version: 1,
-        ack_level: None,
+        ack_level: Some(AckLevel::Stored),
         boot_epoch: 1,
         first_unacked: 1,
         client_random: [7; 32],

@@ -59,8 +59,9 @@ impl Scene {
         heard(customer.into(), self.now_us, &table(), -90)
     }
 
-    /// How often a customer is identified, says the store.
+    /// How often a customer is identified, says the store, once everything accepted is there.
     pub(crate) fn identities_of(&self, customer: &str) -> usize {
+        self.daemon.wait_for_stats("all is stored", |stats| stats.store("waiting") == 0);
         let tables = store::tables(&self.home.data());
         tables.identities.iter().filter(|row| row.customer_id == customer).count()
     }

@@ -73,7 +73,8 @@ pub struct GatewayConfig {
     pub local_address: Option<SocketAddr>,
     /// The gateway's name in the registry, 1 to 64 bytes.
     pub gateway_id: String,
-    /// Must never return with another numbering: a counter kept in flash, or random.
+    /// Must never return with another numbering: a counter kept in flash, or random. Where a daemon knows it with another
+    /// one all the same, the client goes on in a random epoch ([`Event::EpochBegun`](super::Event::EpochBegun)).
     pub boot_epoch: u64,
     /// When sightings are to be acknowledged; `None` leaves it to the daemon.
     pub ack_level: Option<AckLevel>,

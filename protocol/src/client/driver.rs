@@ -52,6 +52,7 @@ pub(super) struct Channels {
 pub(super) struct Driver {
     pub(super) config: GatewayConfig,
     pub(super) channels: Channels,
+    boot_epoch: u64,
     pub(super) outbox: Outbox,
     pub(super) undecided: UndecidedQueue,
     pub(super) unread: VecDeque<Event>,
@@ -70,6 +71,7 @@ impl Driver {
         let reconnect = Backoff::new(config.reconnect_backoff);
         let targets = Targets::new(config.target, &config.other_targets);
         Self {
+            boot_epoch: config.boot_epoch,
             config,
             targets,
             channels,
@@ -100,8 +102,8 @@ impl Driver {
                 () = self.channels.abandoned() => break None,
             };
             let end = match opened {
-                Ok((link, welcome)) => match self.welcome_failure(&welcome) {
-                    Some(failure) => SessionEnd::Fatal(failure),
+                Ok((link, welcome)) => match self.lost_numbering(&welcome) {
+                    Some(cause) => self.begin_epoch().map_or_else(SessionEnd::Fatal, |()| cause.into()),
                     None => {
                         if let Some(connected) = connected.take()
                             && connected.send(Ok(welcome)).is_err()
@@ -236,9 +238,18 @@ impl Driver {
         self.commands_ended && self.outbox.unfinished() == 0 && self.undecided.is_empty()
     }
 
-    fn welcome_failure(&self, welcome: &Welcome) -> Option<ClientError> {
+    fn lost_numbering(&self, welcome: &Welcome) -> Option<Disconnect> {
         let (last_acked, next) = (welcome.last_acked, self.outbox.next_sequence());
-        (last_acked >= next).then_some(ClientError::NumberingLost { last_acked, next })
+        (last_acked >= next).then_some(Disconnect::NumberingLost { last_acked, next })
+    }
+
+    /// Puts what has no record into an epoch that nobody has used.
+    pub(super) fn begin_epoch(&mut self) -> Result<(), ClientError> {
+        let boot_epoch = getrandom::u64().map_err(|error| ClientError::System(error.to_string()))?;
+        self.boot_epoch = boot_epoch;
+        self.outbox.renumber();
+        self.tell(Event::EpochBegun { boot_epoch });
+        Ok(())
     }
 
     /// Waits between sessions; breaks when nothing is left to come back for.

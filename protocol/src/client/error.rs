@@ -37,16 +37,6 @@ pub enum ClientError {
         /// Which rule.
         what: &'static str,
     },
-    /// The daemon knows frames of this boot epoch beyond those sent: the numbering was lost, begin a new epoch.
-    #[error(
-        "sequence {last_acked} of this boot epoch is on record, but the next would be {next}: a new epoch is needed"
-    )]
-    NumberingLost {
-        /// The highest sequence the daemon has.
-        last_acked: u64,
-        /// The next this client would use.
-        next: u64,
-    },
     /// A result record contradicts its frame.
     #[error("the result record of frame {sequence} does not fit the frame")]
     RecordMismatch {
@@ -103,6 +93,14 @@ pub enum Disconnect {
         code: RefusalCode,
         /// The same for people.
         text: String,
+    },
+    /// The daemon knows frames of this boot epoch beyond those sent: it has been used before.
+    #[error("sequence {last_acked} of this boot epoch is on record, but the next would be {next}")]
+    NumberingLost {
+        /// The highest sequence the daemon has.
+        last_acked: u64,
+        /// The next this client would have used.
+        next: u64,
     },
     /// The daemon is stopping.
     #[error("the daemon is draining")]

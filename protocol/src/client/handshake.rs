@@ -65,7 +65,7 @@ pub(super) async fn open_session(
         min_version: PROTOCOL_VERSION,
         max_version: PROTOCOL_VERSION,
         ack_level: config.ack_level,
-        boot_epoch: config.boot_epoch,
+        boot_epoch: attempt.boot_epoch,
         first_unacked,
         client_random,
         gateway_id: &config.gateway_id,
@@ -87,6 +87,7 @@ pub(super) async fn open_session(
 
 struct Greeting<'c> {
     config: &'c GatewayConfig,
+    boot_epoch: u64,
     client_random: [u8; 32],
     limit: Duration,
     backoff: Backoff,
@@ -156,8 +157,7 @@ impl Greeting<'_> {
     }
 
     fn is_ours(&self, welcome: &Welcome) -> bool {
-        welcome.boot_epoch == self.config.boot_epoch
-            && self.client_random.starts_with(&welcome.client_random_echo)
+        welcome.boot_epoch == self.boot_epoch && self.client_random.starts_with(&welcome.client_random_echo)
     }
 
     fn on_refusal(&self, refusal: &Refusal<'_>, on_udp: bool) -> Result<Step, Failure> {
@@ -167,7 +167,7 @@ impl Greeting<'_> {
             Reaction::Fatal => Err(Failure::Fatal(ClientError::Refused { code, text })),
             Reaction::Hold if on_udp => Ok(Step::HelloAfter(retry_after)),
             Reaction::Ignore => Ok(Step::Nothing),
-            Reaction::Hold | Reaction::Reconnect => {
+            Reaction::Hold | Reaction::Reconnect | Reaction::Renumber => {
                 Err(Failure::Again(Disconnect::Refused { code, text }, retry_after))
             }
         }

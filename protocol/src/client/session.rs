@@ -198,7 +198,10 @@ impl Driver {
                 Ok(Taken::Nothing)
             }
             Reaction::Ignore => Ok(Taken::Nothing),
-            Reaction::Hold | Reaction::Reconnect => {
+            Reaction::Hold | Reaction::Reconnect | Reaction::Renumber => {
+                if code == RefusalCode::SequenceReused {
+                    self.begin_epoch().map_err(SessionEnd::Fatal)?;
+                }
                 let cause = Disconnect::Refused { code, text };
                 Ok(Taken::Ended { cause, retry_after, forgotten: code == RefusalCode::UnknownSession })
             }

@@ -10,6 +10,7 @@
 mod daemon;
 mod elsewhere;
 mod refused;
+mod renumbered;
 mod tcp;
 mod udp;
 
