@@ -263,7 +263,6 @@ impl Config {
         ListenSettings {
             tcp: self.listen.tcp.0,
             udp: self.listen.udp.0,
-            ack_level: AckLevel::Journal,
             insecure_dev: self.insecure_dev,
             ack_level: match sessions.ack_level {
                 AckLevel::Journal => frame::AckLevel::Journal,

@@ -111,30 +111,6 @@ impl Received {
     }
 }
 
-/// How a frame that is new to its session stands to those of sessions before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FrameStanding {
-    /// It is to be decided.
-    New,
-    /// A repeat of a frame that was decided whole and is durable.
-    Durable,
-    /// Its sequence belongs to another frame.
-    Reused,
-}
-
-/// Which frame of its gateway something came in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FrameClaim {
-    /// The numbering.
-    pub boot_epoch: u64,
-    /// The number in it.
-    pub sequence: u64,
-    /// The identity checksum.
-    pub checksum: u32,
-    /// Up to here all frames of the numbering have been answered in this session.
-    pub answered_up_to: u64,
-}
-
 /// Admits the frames of one session, in the order it is given them.
 #[derive(Debug)]
 pub struct Admitter {
@@ -216,22 +192,6 @@ impl Pipeline {
     pub fn window_size(&self) -> (usize, usize) {
         let state = self.core.lock();
         (state.window.len(), state.window.memory_bytes())
-    }
-
-    /// How a frame that is new to its session stands to those of sessions before.
-    #[must_use]
-    pub fn frame_standing(&self, id: &FrameId, _level: AckLevel) -> FrameStanding {
-        match self.core.lock().frames.standing(id) {
-            Recorded::Same { complete: true, .. } => FrameStanding::Durable,
-            Recorded::Same { complete: false, .. } | Recorded::Unknown => FrameStanding::New,
-            Recorded::Other => FrameStanding::Reused,
-        }
-    }
-
-    /// Up to which sequence all frames of this numbering are known to have been answered at this level.
-    #[must_use]
-    pub fn last_acked(&self, gateway: &GatewayId, boot_epoch: u64, level: AckLevel) -> u64 {
-        self.core.lock().frames.last_acked(gateway, boot_epoch, level)
     }
 
     /// Counts a frame that was recognised as a repeat and answered without being decided again.

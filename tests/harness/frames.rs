@@ -18,7 +18,7 @@ pub(crate) fn new_epoch() -> u64 {
     LAST.fetch_add(1, Ordering::Relaxed) + 1
 }
 
-/// The hello of a gateway that starts at sequence 1.
+/// The hello of a gateway that starts at sequence 1, at the level at which what is answered can be looked at in the store.
 pub(crate) fn hello(gateway_id: &str) -> Hello<'_> {
     Hello {
         min_version: 1,

@@ -71,8 +71,9 @@ impl Session {
     }
 }
 
+/// The hello of a gateway that leaves the level to the daemon.
 fn hello(boot_epoch: u64) -> Hello<'static> {
-    Hello { boot_epoch, ..frames::hello(GATEWAY) }
+    Hello { boot_epoch, ack_level: None, ..frames::hello(GATEWAY) }
 }
 
 #[track_caller]

@@ -67,7 +67,8 @@ pub struct GatewayConfig {
     /// The daemon, or the one preferred: whenever a session has to be opened it is the first to be tried, unless it
     /// has just failed.
     pub target: Target,
-    /// Other daemons, in the order preferred, over the same transport.
+    /// Other daemons, in the order preferred, over the same transport: such as take the first one's place, not such as
+    /// decide beside it without knowing what it knows.
     pub other_targets: Vec<Target>,
     /// The address to speak from; `None` leaves it to the system.
     pub local_address: Option<SocketAddr>,

@@ -146,6 +146,7 @@ impl Driver {
         let part = self.config.connect_deadline / count;
         Attempt {
             target: self.targets.current(),
+            boot_epoch: self.boot_epoch,
             timeout: if is_first {
                 self.config.attempt_timeout.min(part)
             } else {

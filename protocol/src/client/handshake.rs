@@ -42,6 +42,7 @@ impl From<std::io::Error> for Failure {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Attempt {
     pub(super) target: Target,
+    pub(super) boot_epoch: u64,
     pub(super) timeout: Duration,
     /// There are other daemons to try.
     pub(super) has_others: bool,
@@ -78,7 +79,7 @@ pub(super) async fn open_session(
 
     let limit = if link.is_udp() && !attempt.has_others { UDP_ATTEMPT } else { attempt.timeout };
     let backoff = Backoff::new(config.hello_backoff);
-    let mut greeting = Greeting { config, client_random, limit, backoff };
+    let mut greeting = Greeting { config, boot_epoch: attempt.boot_epoch, client_random, limit, backoff };
     let welcome = greeting.exchange(&mut link, &hello, jitter).await?;
     link.enter_session(welcome.session);
     check_welcome(&welcome, config).map_err(Failure::Fatal)?;
