@@ -1,5 +1,6 @@
 //! The whole daemon on the embedded store, its load tester sending to it on the same cores: sightings acknowledged a
-//! second, after their commit, over one TCP connection, over 64, and over UDP.
+//! second, after their sync into the journal, over one TCP connection, over 64, and over UDP; and how long acks take at
+//! half and at nine tenths of that, in an open loop.
 //!
 //! Both programs are the built binaries. Each figure is the median of its rounds, each round into a new store.
 #![expect(
@@ -54,10 +55,31 @@ fn main() {
     println!("{:<24} {:<20} {:>14} {:>14} {:>10}", "set", "way", "sightings/s", "identities/s", "p99 ack");
     let tracks = directory.path().join("tracks.csv");
     generated_set(directory.path(), &tracks);
+    let mut highest = Vec::new();
     for set in &SETS {
         for way in &WAYS {
             fs::write(&tracks, tracks_csv(set, way.sightings)).expect("the tracks can be written");
-            print_median(set.name, way, &beacons, &tracks);
+            highest.push((set, way, print_median(set.name, way, &beacons, &tracks)));
+        }
+    }
+    println!();
+    println!(
+        "{:<24} {:<20} {:>6} {:>12} {:>12} {:>12} {:>12}",
+        "open loop", "way", "rate", "sightings/s", "p50 ack", "p99 ack", "p99.9 ack"
+    );
+    for (set, way, highest) in highest.iter().filter(|(_, way, _)| way.clones > 1) {
+        fs::write(&tracks, tracks_csv(set, way.sightings)).expect("the tracks can be written");
+        for part in [0.5, 0.9] {
+            let rate = highest * part;
+            let mut rounds: Vec<Round> =
+                (0..ROUNDS).map(|_| round(&beacons, &tracks, way, Some(rate))).collect();
+            rounds.sort_by(|a, b| a.ack_ms[1].total_cmp(&b.ack_ms[1]));
+            let [p50, p99, p999] = rounds[ROUNDS / 2].ack_ms;
+            let (name, percent) = (way.name, part * 100.0);
+            println!(
+                "{:<24} {name:<20} {percent:>5.0}% {rate:>12.0} {p50:>9.1} ms {p99:>9.1} ms {p999:>9.1} ms",
+                set.name
+            );
         }
     }
 }
@@ -78,14 +100,16 @@ fn generated_set(directory: &Path, tracks: &Path) {
     }
 }
 
-fn print_median(set: &str, way: &Way, beacons: &Path, tracks: &Path) {
-    let mut rounds: Vec<Round> = (0..ROUNDS).map(|_| round(beacons, tracks, way)).collect();
+/// Answers the sightings acknowledged a second.
+fn print_median(set: &str, way: &Way, beacons: &Path, tracks: &Path) -> f64 {
+    let mut rounds: Vec<Round> = (0..ROUNDS).map(|_| round(beacons, tracks, way, None)).collect();
     rounds.sort_by(|a, b| a.sightings_per_second.total_cmp(&b.sightings_per_second));
     let median = &rounds[ROUNDS / 2];
     println!(
         "{set:<24} {:<20} {:>14.0} {:>14.0} {:>7.1} ms",
-        way.name, median.sightings_per_second, median.identities_per_second, median.ack_p99_ms
+        way.name, median.sightings_per_second, median.identities_per_second, median.ack_ms[1]
     );
+    median.sightings_per_second
 }
 
 fn now_us() -> i64 {
@@ -96,10 +120,12 @@ fn now_us() -> i64 {
 struct Round {
     sightings_per_second: f64,
     identities_per_second: f64,
-    ack_p99_ms: f64,
+    /// The 50th, the 99th and the 99.9th percentile.
+    ack_ms: [f64; 3],
 }
 
-fn round(beacons: &Path, tracks: &Path, way: &Way) -> Round {
+/// One replay, as fast as it is answered or at a rate of sightings a second.
+fn round(beacons: &Path, tracks: &Path, way: &Way, rate: Option<f64>) -> Round {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let data = directory.path().join("data");
     run(Command::new(binary("beacond")).args(["beacon", "import"]).arg(beacons).arg("--data-dir").arg(&data));
@@ -112,6 +138,7 @@ fn round(beacons: &Path, tracks: &Path, way: &Way) -> Round {
         .args(["--target", &format!("{}://{}", way.scheme, daemon.address(way.scheme))])
         .args(["--clones", &way.clones.to_string(), "--in-flight", &way.in_flight.to_string()])
         .args(["--rebase-to", &now_us.to_string()])
+        .args(rate.map(|rate| format!("--rate={rate:.0}")))
         .arg("--json")
         .arg(&report));
     let report: serde_json::Value =
@@ -120,7 +147,8 @@ fn round(beacons: &Path, tracks: &Path, way: &Way) -> Round {
     Round {
         sightings_per_second: report["acked"].as_f64().expect("acked") / seconds,
         identities_per_second: report["outcomes"]["identified"].as_f64().expect("identified") / seconds,
-        ack_p99_ms: report["ack_us"]["p99"].as_f64().expect("p99") / 1_000.0,
+        ack_ms: ["p50", "p99", "p999"]
+            .map(|name| report["ack_us"][name].as_f64().expect("a percentile") / 1_000.0),
     }
 }
 

@@ -57,6 +57,7 @@ impl Record {
         Latency {
             p50: self.ack_us.value_at_quantile(0.50),
             p99: self.ack_us.value_at_quantile(0.99),
+            p999: self.ack_us.value_at_quantile(0.999),
             max: self.ack_us.max(),
         }
     }
@@ -89,6 +90,7 @@ impl AddAssign<&Self> for Record {
 pub(crate) struct Latency {
     pub(crate) p50: u64,
     pub(crate) p99: u64,
+    pub(crate) p999: u64,
     pub(crate) max: u64,
 }
 
@@ -144,7 +146,7 @@ mod tests {
         assert_eq!(latency.p50, 100);
         assert!(latency.max.abs_diff(LONGEST_ACK_US) <= LONGEST_ACK_US / 1_000, "{latency:?}");
         one.clear();
-        assert_eq!(one.latency(), Latency { p50: 0, p99: 0, max: 0 });
+        assert_eq!(one.latency(), Latency { p50: 0, p99: 0, p999: 0, max: 0 });
     }
 
     #[test]

@@ -63,10 +63,10 @@ impl fmt::Display for Report {
         if self.repeated > 0 {
             writeln!(f, "  {:<16} {:>14}", "repeated", count(self.repeated))?;
         }
-        let Latency { p50, p99, max } = self.ack_us;
-        let [p50, p99, max] = [p50, p99, max].map(microseconds);
+        let Latency { p50, p99, p999, max } = self.ack_us;
+        let [p50, p99, p999, max] = [p50, p99, p999, max].map(microseconds);
         writeln!(f)?;
-        write!(f, "time to ack: p50 {p50}, p99 {p99}, max {max}")
+        write!(f, "time to ack: p50 {p50}, p99 {p99}, p99.9 {p999}, max {max}")
     }
 }
 
@@ -86,7 +86,7 @@ mod tests {
         assert_eq!(json["acked"], 2);
         assert_eq!(json["outcomes"]["identified"], 1);
         assert_eq!(json["outcomes"]["undecided"], 1);
-        assert_eq!(json["ack_us"], serde_json::json!({"p50": 700, "p99": 700, "max": 700}));
+        assert_eq!(json["ack_us"], serde_json::json!({"p50": 700, "p99": 700, "p999": 700, "max": 700}));
         assert_eq!(json["sightings_per_second"], 1.0);
     }
 }

@@ -111,16 +111,17 @@ impl Core {
         self.places.saturating_sub(self.room.available_permits())
     }
 
-    /// Entries up to this one are durable: they are never undone, and whoever waits for no more than that is told. Answers
-    /// the lowest entry that a store has not finished.
-    pub(super) fn durable(&self, newest: &JournalEntry, group: &[QueuedEntry], at: Instant) -> u64 {
+    /// These entries, and all before them, are durable: they are never undone, and whoever waits for no more than that is
+    /// told. Answers the lowest entry that a store has not finished.
+    pub(super) fn durable(&self, entries: &[Arc<JournalEntry>], at: Instant) -> u64 {
         let mut state = self.lock();
+        let Some(newest) = entries.last() else { return state.unfinished_from() };
         let end = state.numbering.position_of(newest.end_identity());
         state.window.durable(end);
         state.undurable_from = newest.number + 1;
-        for queued in group {
-            if let EntryKind::Frame(mark) = &queued.entry.kind {
-                state.frames.record(mark, queued.entry.number);
+        for entry in entries {
+            if let EntryKind::Frame(mark) = &entry.kind {
+                state.frames.record(mark, entry.number);
             }
         }
         let count = state.waiters.partition_point(|waiter| waiter.number <= newest.number);

@@ -122,7 +122,6 @@ impl Journaling {
 
     /// Appends until it is durable; `false` when the disk takes nothing and the daemon stops.
     fn make_durable(&mut self, entries: &[Arc<JournalEntry>], group: &[QueuedEntry]) -> bool {
-        let Some(newest) = entries.last() else { return true };
         let begun_at = Instant::now();
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         loop {
@@ -148,7 +147,7 @@ impl Journaling {
         }
         self.works();
         let durable_at = Instant::now();
-        let unneeded = self.pipeline.core.durable(newest, group, durable_at);
+        let unneeded = self.pipeline.core.durable(entries, durable_at);
         self.time(group, begun_at, durable_at);
         let due = |(place, entry): (usize, &Arc<JournalEntry>)| {
             let times = group

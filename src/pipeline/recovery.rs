@@ -28,6 +28,8 @@ struct Rebuilding<'s> {
     numbering: Numbering,
     frames: FrameRecords,
     checkpoints: Checkpoints,
+    /// Identities accepted before the first entry.
+    first_identity: Option<u64>,
     /// Rows that a store alone is to write again: their numbers, the store, and how many identities.
     replays: Vec<(u64, String, u64)>,
 }
@@ -46,6 +48,7 @@ pub(super) fn recover(
         numbering: Numbering::default(),
         frames: FrameRecords::new(settings.frames_remembered),
         checkpoints: Checkpoints::default(),
+        first_identity: None,
         replays: Vec::new(),
     };
     let opened = journal::open(&settings.journal, &mut |entry| rebuilding.entry(&entry, true))?;
@@ -62,6 +65,7 @@ pub(super) fn recover(
 impl Rebuilding<'_> {
     fn entry(&mut self, entry: &Arc<JournalEntry>, durable: bool) {
         self.checkpoints.note(entry);
+        self.first_identity.get_or_insert(entry.first_identity);
         match &entry.kind {
             EntryKind::Frame(mark) if durable => self.frames.record(mark, entry.number),
             EntryKind::Frame(_) => {}
@@ -80,7 +84,7 @@ impl Rebuilding<'_> {
     }
 
     fn finish(self, recovery: &Recovery, record: &'static str, events: Option<&'static str>) -> State {
-        let Self { mut window, mut numbering, frames, checkpoints, replays, .. } = self;
+        let Self { mut window, mut numbering, frames, checkpoints, first_identity, replays, .. } = self;
         let JournalState { mut stores, known_from, past_known } =
             recovery.state.clone().unwrap_or_else(|| JournalState {
                 stores: Vec::new(),
@@ -88,14 +92,15 @@ impl Rebuilding<'_> {
                 past_known: false,
             });
         window.unknown_before(known_from);
+        // A new store begins with what comes. Where nobody knows how far the stores were, all is written again.
+        let (next, first_identity) = match recovery.state {
+            Some(_) => (recovery.next_number, recovery.next_identity),
+            None => (recovery.first_number, first_identity.unwrap_or(recovery.next_identity)),
+        };
         let mut progress = |name: &'static str| {
-            let at_end = || StoreCursor {
-                name: name.to_owned(),
-                next: recovery.next_number,
-                first_identity: recovery.next_identity,
-            };
+            let unknown = || StoreCursor { name: name.to_owned(), next, first_identity };
             let known = stores.iter().position(|store| store.name == name);
-            let cursor = known.map_or_else(at_end, |known| stores.swap_remove(known));
+            let cursor = known.map_or_else(unknown, |known| stores.swap_remove(known));
             let mut ledger = StoreLedger::default();
             ledger.found(recovery.next_identity.saturating_sub(cursor.first_identity));
             let again = replays.iter().filter(|(number, store, _)| *number >= cursor.next && store == name);

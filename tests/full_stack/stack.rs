@@ -123,7 +123,10 @@ impl FullStack {
 /// A configuration with all three stores.
 fn config(table: &str, suffixes: u32, more: &str) -> String {
     format!(
-        "[stores]
+        "[sessions]
+ack_level = \"stored\"
+
+[stores]
 record = \"postgres\"
 cache = \"redis\"
 events = \"dynamodb\"

@@ -106,6 +106,29 @@ async fn one_row_refused_of_many_costs_itself_only() {
 }
 
 #[tokio::test]
+async fn one_bad_row_of_ten_thousand_costs_two_attempts_a_halving() {
+    let world = start(|settings| {
+        settings.queue_rows = 20_000;
+        settings.batch.rows = 10_000;
+        settings.batch.age = Duration::from_secs(60);
+    });
+    world.writer.refuse("c7777");
+    let ids: Vec<String> = (0..10_000).map(|number| format!("c{number}")).collect();
+    let mut waiting = Vec::new();
+    for frame in ids.chunks(100) {
+        let frame: Vec<_> = frame.iter().map(|id| strong(id, 0)).collect();
+        waiting.push(pending(admit(&world, &frame).await));
+    }
+    for mut frame in waiting {
+        assert_eq!(frame.settled().await.unwrap().counts.of(Outcome::Identified), 100);
+    }
+    assert_eq!(world.dead_letters.letters(), [("record", "c7777".to_owned())]);
+    assert_eq!(world.stored().len(), 9_999);
+    let extra = world.writer.attempts().len() - 1;
+    assert!(extra <= 2 * 14, "{extra} attempts beside the first");
+}
+
+#[tokio::test]
 async fn a_refused_row_that_cannot_be_kept_is_waited_for() {
     let world = start(|_| {});
     world.writer.refuse("bad");

@@ -58,8 +58,8 @@ impl RunningDaemon {
     pub(crate) fn stop(self) -> anyhow::Result<Ledger> {
         self.stop.cancel();
         let exit = self.thread.join().map_err(|_| anyhow!("the daemon's thread panicked"))?;
-        if exit == Exit::CutOff {
-            eprintln!("loadtest: the daemon had to cut sessions off when it stopped");
+        if exit == Exit::Waiting {
+            eprintln!("loadtest: identities wait in the journal of the daemon");
         }
         Ok((self.ledger)())
     }
