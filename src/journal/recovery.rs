@@ -154,12 +154,11 @@ pub(super) fn read(
         }
         let mut void_limit = u64::MAX;
         for opening in openings.iter_mut().rev() {
-            let own = opening.segment.void_from;
-            opening.void_limit = void_limit;
-            void_limit = void_limit.min(own);
+            opening.segment.void_limit = void_limit;
+            void_limit = void_limit.min(opening.void_from);
         }
         for opening in openings {
-            if let Some((segment, count)) = segment(storage, opening, &mut merge)? {
+            if let Some((segment, count)) = segment(storage, opening.segment, &mut merge)? {
                 segments.push(segment);
                 entries.push(count);
             }
@@ -191,8 +190,8 @@ fn list(storage: &dyn Storage, from: u64) -> Result<Vec<(u64, u64)>, OpenError> 
 /// A segment of which the first sound block was read.
 struct Opening {
     segment: Segment,
-    /// Its entries from here on do not count.
-    void_limit: u64,
+    /// Earlier segments' entries from here on do not count.
+    void_from: u64,
 }
 
 /// Opens a segment for reading; nothing if it has been recycled since it was listed.
@@ -219,22 +218,21 @@ fn opening(storage: &dyn Storage, id: u64, file_bytes: u64) -> Result<Option<Ope
         id,
         file_bytes,
         used_bytes: 0,
-        void_from: first.map_or(u64::MAX, |header| header.void_from),
+        void_limit: u64::MAX,
         opened_at: first.map_or(NOWHERE, |header| header.durable),
         end: None,
         clean_end: first.is_some(),
         reusable: true,
         marks: Vec::new(),
     };
-    Ok(Some(Opening { segment, void_limit: u64::MAX }))
+    Ok(Some(Opening { segment, void_from: first.map_or(u64::MAX, |header| header.void_from) }))
 }
 
 fn segment(
     storage: &dyn Storage,
-    opening: Opening,
+    mut segment: Segment,
     merge: &mut Merge<'_>,
 ) -> Result<Option<(Segment, u64)>, OpenError> {
-    let Opening { mut segment, void_limit } = opening;
     let Some(mut scan) = scan(storage, segment.id, segment.file_bytes)? else {
         return Ok(None);
     };
@@ -251,7 +249,7 @@ fn segment(
             Content::State(None) => {}
             Content::Entry(entry) => {
                 entries += 1;
-                if found.header.number < void_limit {
+                if found.header.number < segment.void_limit {
                     segment.mark(found.header.number, found.at);
                     segment.end = segment.end.max(Some(found.header.end()));
                     merge.entry(&found.header, entry);

@@ -114,8 +114,8 @@ impl<'v> Merge<'v> {
         self.pending.insert(header.number, Arc::new(entry));
     }
 
-    /// An entry whose number has been passed: the same one, written again. It may fill what was missing, and it says
-    /// of what numbers there never was one.
+    /// An entry whose number has been passed, written again. It may fill what was missing, and it says of what numbers
+    /// there never was one.
     fn again(&mut self, header: &BlockHeader, entry: JournalEntry) {
         let joint = Position { number: header.joins, identity: header.first_identity };
         let mut missed = false;
@@ -130,9 +130,15 @@ impl<'v> Merge<'v> {
             let behind = Gap { first: gap.first.max(header.end()), ..gap };
             self.gaps.extend([before, behind].into_iter().filter(|gap| gap.first.number < gap.end.number));
         }
-        if missed && header.number >= self.visited {
+        // The later one counts: the earlier may be one whose sync failed, and that was decided anew.
+        if header.number >= self.visited && (missed || self.pending.contains_key(&header.number)) {
             self.first = self.first.min(Some(header.number));
             self.pending.insert(header.number, Arc::new(entry));
+            if let Some((last, segment)) = &mut self.last
+                && last.number == header.end().number
+            {
+                (*last, *segment) = (header.end(), header.segment);
+            }
         }
     }
 
