@@ -21,6 +21,7 @@ mod rows;
 mod scan;
 mod segment;
 mod shared;
+mod shown;
 mod storage;
 
 use std::io;

@@ -18,6 +18,9 @@ mod outcomes;
 #[path = "wire/preferences.rs"]
 mod preferences;
 #[cfg(test)]
+#[path = "wire/resume.rs"]
+mod resume;
+#[cfg(test)]
 #[path = "wire/scene.rs"]
 mod scene;
 #[cfg(test)]

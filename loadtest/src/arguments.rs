@@ -37,9 +37,10 @@ pub(crate) struct ReplayArguments {
     /// What it says is sent, valid or not; what the wire cannot carry is an error, and then nothing is sent.
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
-    /// The daemon, as tcp://HOST:PORT or udp://HOST:PORT.
-    #[arg(long)]
-    pub(crate) target: Target,
+    /// The daemon, as tcp://HOST:PORT or udp://HOST:PORT. Several, separated by commas or each with its own --target:
+    /// the first is preferred, the others are gone to when it sends gateways away or is gone.
+    #[arg(long, required = true, value_name = "TARGET", value_delimiter = ',')]
+    pub(crate) target: Vec<Target>,
     /// Shift all times so that the latest sighting is now.
     #[arg(long)]
     pub(crate) rebase: bool,

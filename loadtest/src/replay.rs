@@ -20,6 +20,7 @@ use crate::pace::Pace;
 use crate::recorder::Recorder;
 use crate::report::Report;
 use crate::session::{Share, Work};
+use crate::target::listed;
 use crate::tracks::Tracks;
 
 /// Gateways unless asked for: enough to keep every core of a daemon busy.
@@ -43,7 +44,7 @@ pub(crate) fn run(arguments: &ReplayArguments, out: &mut impl Write) -> Result<E
     };
     let clones = many(work.clones.count() as usize, "clone");
     let from = many(gateways.len(), "gateway");
-    writeln!(out, "{file} to {}: {clones} from {from}\n{report}", arguments.target)
+    writeln!(out, "{file} to {}: {clones} from {from}\n{report}", listed(&arguments.target))
         .context("cannot print")?;
     if let Some(path) = &arguments.json {
         write_json(path, &report)?;
@@ -156,12 +157,18 @@ async fn connect_and_send(
 
 /// Opens every gateway's session before anything is sent.
 async fn connect(arguments: &ReplayArguments, ids: &[String]) -> Result<Vec<Gateway>, Failure> {
-    let target = arguments.target.resolve().await?;
+    let mut targets = Vec::with_capacity(arguments.target.len());
+    for target in &arguments.target {
+        targets.push(target.resolve().await?);
+    }
+    let (&target, other_targets) =
+        targets.split_first().ok_or_else(|| Failure::Usage("a target is wanted".to_owned()))?;
     // Never used before by these gateways.
     let boot_epoch = now_us().unsigned_abs();
     let mut connecting = JoinSet::new();
     for id in ids {
         connecting.spawn(Gateway::connect(GatewayConfig {
+            other_targets: other_targets.to_vec(),
             max_in_flight_frames: arguments.in_flight as usize,
             connect_deadline: CONNECT_DEADLINE,
             when_refused: WhenRefused::GiveUp,
@@ -177,7 +184,10 @@ async fn connect(arguments: &ReplayArguments, ids: &[String]) -> Result<Vec<Gate
 }
 
 fn unavailable(arguments: &ReplayArguments, source: ClientError) -> Failure {
-    Failure::Unavailable { target: arguments.target.to_string(), source }
+    match source {
+        ClientError::MixedTransports => Failure::Usage(source.to_string()),
+        source => Failure::Unavailable { target: listed(&arguments.target), source },
+    }
 }
 
 fn write_json(path: &Path, report: &Report) -> anyhow::Result<()> {

@@ -106,7 +106,7 @@ pub(crate) async fn hear_answers(
                 recorder.trouble(format!("refused, {} ({}): {text}", code.label(), code.number()));
             }
             Event::Disconnected { cause } => recorder.trouble(cause.to_string()),
-            Event::Connected { .. } | Event::Draining { .. } => {}
+            Event::Connected { .. } | Event::EpochBegun { .. } | Event::Draining { .. } => {}
         }
     }
     Ok(())

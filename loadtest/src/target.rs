@@ -22,6 +22,11 @@ pub(crate) struct Target {
     pub(crate) address: String,
 }
 
+/// All of them in words.
+pub(crate) fn listed(targets: &[Target]) -> String {
+    targets.iter().map(Target::to_string).collect::<Vec<_>>().join(", ")
+}
+
 impl Target {
     /// Its address now; an IPv4 address when the name has both.
     pub(crate) async fn resolve(&self) -> Result<client::Target, Failure> {

@@ -4,6 +4,10 @@
 //! until their result record comes, over as many sessions as it takes; what is kept is bounded by settings, and
 //! [`send`](Gateway::send) waits while a bound is reached. Every frame ends in one [`Event::Answered`].
 //!
+//! A gateway may know several daemons ([`GatewayConfig::other_targets`]). It goes elsewhere when its daemon says
+//! goodbye, refuses the session, cannot be reached or does not answer pings, never because answers are late; there it
+//! resumes with the same epoch and sends again what has no record.
+//!
 //! ```no_run
 //! # async fn example(beacon: beacon_protocol::BeaconRef) -> Result<(), beacon_protocol::client::ClientError> {
 //! use beacon_protocol::client::{Event, Gateway, GatewayConfig, OutgoingFrame, Target};
@@ -28,6 +32,7 @@
 mod backoff;
 mod config;
 mod driver;
+mod ending;
 mod error;
 mod event;
 mod frame;
@@ -39,6 +44,8 @@ mod pending;
 mod reaction;
 mod rtt;
 mod session;
+mod targets;
+mod undecided;
 
 pub use backoff::BackoffRange;
 pub use config::{
@@ -97,8 +104,13 @@ impl Gateway {
     /// the first events.
     ///
     /// # Errors
-    /// A refusal for good, a welcome that breaks the rules, no session in time, or a gateway id that cannot be sent.
+    /// A refusal for good, a welcome that breaks the rules, no session in time, a gateway id that cannot be sent, or
+    /// daemons over different transports.
     pub async fn connect(config: GatewayConfig) -> Result<Self, ClientError> {
+        let on_udp = matches!(config.target, Target::Udp(_));
+        if config.other_targets.iter().any(|other| matches!(other, Target::Udp(_)) != on_udp) {
+            return Err(ClientError::MixedTransports);
+        }
         let seed = getrandom::u64().map_err(|error| ClientError::System(error.to_string()))?;
         let in_flight = config.max_in_flight_frames.max(1);
         let (commands, command_receiver) = mpsc::channel(in_flight.min(MAX_QUEUED_COMMANDS));

@@ -242,7 +242,7 @@ fn decode_entry(header: &BlockHeader, rows: &mut Rows<'_>) -> Option<JournalEntr
         first_identity: header.first_identity,
         accepted_at: Timestamp::from_micros(header.accepted_at),
         kind: origin,
-        block,
+        block: block.into(),
     })
 }
 

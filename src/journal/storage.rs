@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::faults;
 
 /// A file that is open.
-pub(super) trait StorageFile: Send + fmt::Debug {
+pub(super) trait StorageFile: Send + Sync + fmt::Debug {
     /// Reads some bytes from this place on; none at the end.
     fn read_at(&self, into: &mut [u8], at: u64) -> io::Result<usize>;
 

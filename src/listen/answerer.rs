@@ -13,7 +13,7 @@ use tokio::time::{Instant as Deadline, sleep_until};
 
 use super::outlet::Outlet;
 use super::sequences::Sequences;
-use super::translate::{preferences_record, sightings_record};
+use super::translate::{preferences_record, repeat_record, sightings_record};
 use crate::latency::{Latencies, Stage};
 use crate::pipeline::{Admitted, AdmittedPreferences, Answer, PendingAnswer, PendingPreferences};
 
@@ -30,6 +30,8 @@ pub(super) enum Outgoing {
     Sightings { sequence: u64, received_at: Instant, admitted: Admitted },
     /// The answer to a preferences frame.
     Preferences { sequence: u64, admitted: AdmittedPreferences },
+    /// The answer to a frame that an earlier session made durable.
+    Durable { sequence: u64 },
     /// A record sent before.
     Again(Box<[u8]>),
     /// An ack without records.
@@ -77,6 +79,8 @@ impl Answered {
 enum Step {
     Say(Option<Outgoing>),
     Settled(u64, Box<[u8]>, Option<Answered>),
+    /// The daemon stops before it can say: the frame stays unanswered.
+    Unsettled,
     TellReceived,
 }
 
@@ -127,6 +131,9 @@ impl Answerer {
                     self.waiting.pop_front();
                     self.answered(sequence, record, answered);
                     tell_received_at = tell_received_at.filter(|_| !self.waiting.is_empty());
+                }
+                Step::Unsettled => {
+                    self.waiting.pop_front();
                 }
                 Step::TellReceived => {
                     tell_received_at = None;
@@ -185,6 +192,7 @@ impl Answerer {
             Outgoing::Preferences { sequence, admitted: AdmittedPreferences::Pending(pending) } => {
                 self.waiting.push_back(Waiting::Preferences { sequence, pending });
             }
+            Outgoing::Durable { sequence } => self.answered(sequence, repeat_record(sequence), None),
             Outgoing::Again(record) => self.due.push(record),
             Outgoing::Received => {
                 self.send_due().await?;
@@ -260,13 +268,14 @@ impl Answerer {
 async fn settled(first: Option<&mut Waiting>) -> Step {
     match first {
         Some(Waiting::Sightings { sequence, received_at, pending }) => {
-            let answer = pending.settled().await;
+            let Some(answer) = pending.settled().await else { return Step::Unsettled };
             let answered = Answered::of(*received_at, &answer);
             Step::Settled(*sequence, sightings_record(*sequence, &answer), answered)
         }
-        Some(Waiting::Preferences { sequence, pending }) => {
-            Step::Settled(*sequence, preferences_record(*sequence, pending.settled().await), None)
-        }
+        Some(Waiting::Preferences { sequence, pending }) => match pending.settled().await {
+            Some(answer) => Step::Settled(*sequence, preferences_record(*sequence, answer), None),
+            None => Step::Unsettled,
+        },
         None => std::future::pending().await,
     }
 }

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use beacon_protocol::{
-    AckLevel, DecodeError, FRAME_VERSION, Hello, MAX_FRAME_BYTES, MAX_REFUSAL_TEXT_BYTES, MAX_SIGHTINGS,
-    Refusal, RefusalCode, Welcome,
+    DecodeError, FRAME_VERSION, Hello, MAX_FRAME_BYTES, MAX_REFUSAL_TEXT_BYTES, MAX_SIGHTINGS, Refusal,
+    RefusalCode, Welcome,
 };
 
 use super::Context;
 use super::sequences::Order;
+use super::translate::{asked_level, granted_level};
+use crate::domain::frame::AckLevel;
 use crate::domain::gateway::{Gateway, GatewayId, GatewayStatus, StoreScope};
 use crate::pipeline::Known;
 
@@ -57,6 +59,7 @@ impl From<DecodeError> for Refuse {
 #[derive(Debug)]
 pub(super) struct Greeting {
     pub(super) gateway: Arc<Gateway>,
+    pub(super) level: AckLevel,
     pub(super) first_unacked: u64,
     pub(super) welcome: Welcome,
 }
@@ -82,7 +85,11 @@ impl Context {
             .parse()
             .map_err(|error| Refuse::new(RefusalCode::Malformed, format!("{error}")))?;
         let gateway = self.gateway(&id, None).await?;
-        Ok(Greeting { gateway, first_unacked: hello.first_unacked, welcome: self.welcome(hello, order)? })
+        // What the operator has configured is the least; a gateway may ask for more.
+        let level =
+            asked_level(hello).map_or(self.settings.ack_level, |asked| asked.max(self.settings.ack_level));
+        let welcome = self.welcome(hello, &id, level, order)?;
+        Ok(Greeting { gateway, level, first_unacked: hello.first_unacked, welcome })
     }
 
     /// The gateway as it is registered now, or as last known while the registry cannot be asked.
@@ -110,7 +117,13 @@ impl Context {
         }
     }
 
-    fn welcome(&self, hello: &Hello<'_>, order: Order) -> Result<Welcome, Refuse> {
+    fn welcome(
+        &self,
+        hello: &Hello<'_>,
+        id: &GatewayId,
+        level: AckLevel,
+        order: Order,
+    ) -> Result<Welcome, Refuse> {
         let mut random = [0; 40];
         getrandom::fill(&mut random).map_err(|_| {
             Refuse::new(RefusalCode::TooManySessions, "no random numbers for another session")
@@ -123,12 +136,10 @@ impl Context {
         client_random_echo.copy_from_slice(&hello.client_random[..8]);
         Ok(Welcome {
             version: FRAME_VERSION,
-            // What is answered is stored; a gateway that asked for less is given more.
-            ack_level: AckLevel::Stored,
+            ack_level: granted_level(level),
             session: u64::from_be_bytes(session).max(1),
             boot_epoch: hello.boot_epoch,
-            // Nothing of earlier sessions is on record; what is sent again is decided again, to the same end.
-            last_acked: 0,
+            last_acked: self.pipeline.last_acked(id, hello.boot_epoch, level),
             client_random_echo,
             window_frames: match order {
                 Order::Contiguous => self.settings.tcp_window_frames,

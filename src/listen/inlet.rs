@@ -9,21 +9,24 @@ use tokio::time::timeout;
 use super::Context;
 use super::answerer::Outgoing;
 use super::counters::count;
-use super::hello::Refuse;
+use super::hello::{Greeting, Refuse};
 use super::sequences::{Arrival, Order, Sequences};
 use super::translate::{beacon_claim, claimed_sightings};
 use crate::domain::clock::ClockReading;
+use crate::domain::frame::{AckLevel, FrameId};
 use crate::domain::gateway::Gateway;
 use crate::domain::preference::PreferenceChange;
 use crate::domain::sighting::BeaconClaim;
 use crate::domain::time::Timestamp;
-use crate::pipeline::{Admitter, Received};
+use crate::pipeline::{Admitter, FrameClaim, Received};
 
 /// The way in of one session.
 #[derive(Debug)]
 pub(super) struct Inlet {
     context: Arc<Context>,
     gateway: Arc<Gateway>,
+    boot_epoch: u64,
+    level: AckLevel,
     order: Order,
     sequences: Arc<Mutex<Sequences>>,
     admitter: Admitter,
@@ -50,13 +53,23 @@ impl From<Refuse> for End {
 impl Inlet {
     pub(super) fn new(
         context: Arc<Context>,
-        gateway: Arc<Gateway>,
+        greeting: &Greeting,
         order: Order,
         sequences: Arc<Mutex<Sequences>>,
         outgoing: mpsc::Sender<Outgoing>,
     ) -> Self {
-        let admitter = Admitter::new(Arc::clone(&context.pipeline));
-        Self { context, gateway, order, sequences, admitter, outgoing, claims: Vec::new() }
+        let admitter = Admitter::new(Arc::clone(&context.pipeline), greeting.level);
+        Self {
+            context,
+            gateway: Arc::clone(&greeting.gateway),
+            boot_epoch: greeting.welcome.boot_epoch,
+            level: greeting.level,
+            order,
+            sequences,
+            admitter,
+            outgoing,
+            claims: Vec::new(),
+        }
     }
 
     /// Deals with one sound frame that `received` then. May wait, for room above all; dropping the future before
@@ -102,41 +115,45 @@ impl Inlet {
     }
 
     async fn sightings(&mut self, frame: &Sightings<'_>, received: &Received) -> Result<(), End> {
-        if !self.arrives(frame.sequence, frame.identity_checksum()).await? {
+        let Some(claim) = self.arrives(frame.sequence, frame.identity_checksum()).await? else {
             return Ok(());
-        }
+        };
         self.gateway = self.registered(frame.sequence).await?;
         self.claims.clear();
         self.claims.extend(frame.beacons().map(beacon_claim));
         let sightings: Vec<_> = claimed_sightings(frame, received.clock.now).collect();
         // The place first: what is decided is also answered, whatever stops this session.
         let place = self.outgoing.reserve().await.map_err(|_| End::Unheard)?;
-        let admitting = self.admitter.sightings(&self.gateway, received, &self.claims, &sightings);
+        let admitting = self.admitter.sightings(&self.gateway, claim, received, &self.claims, &sightings);
         let admitted = unhurried(&self.context, admitting).await?;
         place.send(Outgoing::Sightings { sequence: frame.sequence, received_at: received.at, admitted });
         Ok(())
     }
 
     async fn preferences(&mut self, frame: &Preferences<'_>, received: &Received) -> Result<(), End> {
-        if !self.arrives(frame.sequence, frame.identity_checksum()).await? {
+        let Some(frame_claim) = self.arrives(frame.sequence, frame.identity_checksum()).await? else {
             return Ok(());
-        }
+        };
         self.gateway = self.registered(frame.sequence).await?;
         let updated_at = Timestamp::from_micros(frame.updated_at.origin(received.clock.now.as_micros()));
         let pairs = frame.pairs().map(|pair| (pair.key, pair.value));
         let claim = PreferenceChange::from_claim(frame.customer_id, updated_at, pairs);
         let place = self.outgoing.reserve().await.map_err(|_| End::Unheard)?;
-        let admitted = unhurried(&self.context, self.admitter.preferences(received, claim)).await?;
+        let admitting = self.admitter.preferences(&self.gateway, frame_claim, received, claim);
+        let admitted = unhurried(&self.context, admitting).await?;
         place.send(Outgoing::Preferences { sequence: frame.sequence, admitted });
         Ok(())
     }
 
-    /// Whether a sequenced frame is new and to be decided; answers it if not.
-    async fn arrives(&self, sequence: u64, checksum: u32) -> Result<bool, End> {
-        let arrival =
-            self.sequences.lock().unwrap_or_else(PoisonError::into_inner).arrive(sequence, checksum);
+    /// A sequenced frame that is new and to be decided; one that is not is answered.
+    async fn arrives(&self, sequence: u64, checksum: u32) -> Result<Option<FrameClaim>, End> {
+        let (arrival, answered_up_to) = self.arrival(sequence, checksum);
         let again = match arrival {
-            Arrival::New => return Ok(true),
+            Arrival::New => {
+                let boot_epoch = self.boot_epoch;
+                return Ok(Some(FrameClaim { boot_epoch, sequence, checksum, answered_up_to }));
+            }
+            Arrival::Durable => Some(Outgoing::Durable { sequence }),
             Arrival::Answered(record) => Some(Outgoing::Again(record)),
             Arrival::Forgotten => Some(Outgoing::Received),
             Arrival::InProgress => (self.order == Order::Any).then_some(Outgoing::Received),
@@ -153,7 +170,18 @@ impl Inlet {
         if let Some(again) = again {
             self.say(again).await?;
         }
-        Ok(false)
+        Ok(None)
+    }
+
+    /// What to do with a sequenced frame, and up to where all before it were answered.
+    fn arrival(&self, sequence: u64, checksum: u32) -> (Arrival, u64) {
+        let mut sequences = self.sequences.lock().unwrap_or_else(PoisonError::into_inner);
+        let arrival = sequences.arrive(sequence, checksum, || {
+            let gateway = self.gateway.id.clone();
+            let id = FrameId { gateway, boot_epoch: self.boot_epoch, sequence, checksum };
+            self.context.pipeline.frame_standing(&id, self.level)
+        });
+        (arrival, sequences.cumulative())
     }
 
     async fn registered(&self, sequence: u64) -> Result<Arc<Gateway>, End> {

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use crate::pipeline::FrameStanding;
+
 /// Bytes of records that a TCP session keeps: all of a window's, unless nearly every sighting is an exception.
 const TCP_KEPT_BYTES: usize = 65_536;
 
@@ -19,6 +21,8 @@ pub(super) enum Order {
 pub(super) enum Arrival {
     /// Decide it.
     New,
+    /// New to this session, and durable since an earlier one.
+    Durable,
     /// A repeat of a frame that is being decided or waits for durability.
     InProgress,
     /// A repeat of an answered frame: its record, as it was sent.
@@ -70,8 +74,14 @@ impl Sequences {
         }
     }
 
-    /// Takes note of a frame; one that is [`Arrival::New`] is in progress from now on.
-    pub(super) fn arrive(&mut self, sequence: u64, checksum: u32) -> Arrival {
+    /// Takes note of a frame; one that is [`Arrival::New`] or [`Arrival::Durable`] is in progress from now on.
+    /// `standing` is asked about a frame that is new to this session.
+    pub(super) fn arrive(
+        &mut self,
+        sequence: u64,
+        checksum: u32,
+        standing: impl FnOnce() -> FrameStanding,
+    ) -> Arrival {
         if sequence < self.first_unacked || sequence > self.latest_allowed() {
             return Arrival::Gap;
         }
@@ -88,9 +98,14 @@ impl Sequences {
         let slot = &mut self.slots[index];
         let known = match slot {
             Slot::Missing => {
+                let arrival = match standing() {
+                    FrameStanding::New => Arrival::New,
+                    FrameStanding::Durable => Arrival::Durable,
+                    FrameStanding::Reused => return Arrival::Reused,
+                };
                 *slot = Slot::InProgress { checksum };
                 self.highest = self.highest.max(sequence);
-                return Arrival::New;
+                return arrival;
             }
             Slot::InProgress { checksum } | Slot::Answered { checksum, .. } => *checksum,
         };
@@ -171,46 +186,73 @@ mod tests {
         sequence.to_be_bytes().into()
     }
 
+    /// The arrival of a frame that no earlier session had.
+    fn arrive(sequences: &mut Sequences, sequence: u64, checksum: u32) -> Arrival {
+        sequences.arrive(sequence, checksum, || FrameStanding::New)
+    }
+
     #[test]
     fn tcp_takes_the_next_and_nothing_beyond() {
         let mut sequences = Sequences::new(Order::Contiguous, 5, 4);
-        assert_eq!(sequences.arrive(4, 0), Arrival::Gap, "below the hello's first");
-        assert_eq!(sequences.arrive(6, 0), Arrival::Gap, "skips one");
-        assert_eq!(sequences.arrive(5, 7), Arrival::New);
-        assert_eq!(sequences.arrive(5, 7), Arrival::InProgress);
-        assert_eq!(sequences.arrive(5, 8), Arrival::Reused);
-        assert_eq!(sequences.arrive(6, 7), Arrival::New);
+        assert_eq!(arrive(&mut sequences, 4, 0), Arrival::Gap, "below the hello's first");
+        assert_eq!(arrive(&mut sequences, 6, 0), Arrival::Gap, "skips one");
+        assert_eq!(arrive(&mut sequences, 5, 7), Arrival::New);
+        assert_eq!(arrive(&mut sequences, 5, 7), Arrival::InProgress);
+        assert_eq!(arrive(&mut sequences, 5, 8), Arrival::Reused);
+        assert_eq!(arrive(&mut sequences, 6, 7), Arrival::New);
         assert_eq!(sequences.received_bitmap(), 0);
     }
 
     #[test]
     fn udp_takes_any_order_within_the_window() {
         let mut sequences = Sequences::new(Order::Any, 1, 4);
-        assert_eq!(sequences.arrive(5, 0), Arrival::Gap);
-        assert_eq!(sequences.arrive(4, 0), Arrival::New);
-        assert_eq!(sequences.arrive(2, 0), Arrival::New);
+        assert_eq!(arrive(&mut sequences, 5, 0), Arrival::Gap);
+        assert_eq!(arrive(&mut sequences, 4, 0), Arrival::New);
+        assert_eq!(arrive(&mut sequences, 2, 0), Arrival::New);
         assert_eq!(sequences.received_bitmap(), 0b1010);
         sequences.answered(4, record(4));
         assert_eq!(sequences.cumulative(), 0, "1 and 3 are missing");
-        assert_eq!(sequences.arrive(4, 0), Arrival::Answered(record(4)));
-        assert_eq!(sequences.arrive(1, 0), Arrival::New);
+        assert_eq!(arrive(&mut sequences, 4, 0), Arrival::Answered(record(4)));
+        assert_eq!(arrive(&mut sequences, 1, 0), Arrival::New);
         sequences.answered(1, record(1));
         sequences.answered(2, record(2));
         assert_eq!(sequences.cumulative(), 2);
-        assert_eq!(sequences.arrive(6, 0), Arrival::New);
+        assert_eq!(arrive(&mut sequences, 6, 0), Arrival::New);
+    }
+
+    #[test]
+    fn a_frame_of_an_earlier_session_is_asked_about_once_and_answered_like_any_other() {
+        let mut sequences = Sequences::new(Order::Any, 1, 4);
+        assert_eq!(sequences.arrive(1, 7, || FrameStanding::Durable), Arrival::Durable);
+        let not_asked = || unreachable!("it is known in this session");
+        assert_eq!(sequences.arrive(1, 7, not_asked), Arrival::InProgress);
+        sequences.answered(1, record(1));
+        assert_eq!(sequences.cumulative(), 1);
+        assert_eq!(sequences.arrive(1, 7, not_asked), Arrival::Answered(record(1)));
+        assert_eq!(sequences.arrive(1, 8, not_asked), Arrival::Reused);
+    }
+
+    #[test]
+    fn a_frame_refused_for_what_an_earlier_session_had_leaves_no_trace() {
+        for order in [Order::Contiguous, Order::Any] {
+            let mut sequences = Sequences::new(order, 1, 4);
+            assert_eq!(sequences.arrive(1, 8, || FrameStanding::Reused), Arrival::Reused);
+            assert_eq!(sequences.received_bitmap(), 0);
+            assert_eq!(sequences.arrive(1, 7, || FrameStanding::Durable), Arrival::Durable);
+        }
     }
 
     #[test]
     fn records_of_the_last_window_are_kept_and_older_ones_forgotten() {
         let mut sequences = Sequences::new(Order::Any, 1, 4);
         for sequence in 1..=20 {
-            assert_eq!(sequences.arrive(sequence, 0), Arrival::New);
+            assert_eq!(arrive(&mut sequences, sequence, 0), Arrival::New);
             sequences.answered(sequence, record(sequence));
         }
         for sequence in 17..=20 {
-            assert_eq!(sequences.arrive(sequence, 0), Arrival::Answered(record(sequence)));
+            assert_eq!(arrive(&mut sequences, sequence, 0), Arrival::Answered(record(sequence)));
         }
-        assert_eq!(sequences.arrive(16, 0), Arrival::Forgotten);
+        assert_eq!(arrive(&mut sequences, 16, 0), Arrival::Forgotten);
         assert_eq!(sequences.slots.len(), 4);
     }
 
@@ -218,22 +260,22 @@ mod tests {
     fn large_records_over_tcp_are_kept_by_their_bytes() {
         let mut sequences = Sequences::new(Order::Contiguous, 1, 128);
         for sequence in 1..=128 {
-            assert_eq!(sequences.arrive(sequence, 0), Arrival::New);
+            assert_eq!(arrive(&mut sequences, sequence, 0), Arrival::New);
             sequences.answered(sequence, vec![0; 16_000].into());
         }
         assert_eq!(sequences.slots.len(), 4);
-        assert_eq!(sequences.arrive(128, 0), Arrival::Answered(vec![0; 16_000].into()));
-        assert_eq!(sequences.arrive(124, 0), Arrival::Forgotten);
+        assert_eq!(arrive(&mut sequences, 128, 0), Arrival::Answered(vec![0; 16_000].into()));
+        assert_eq!(arrive(&mut sequences, 124, 0), Arrival::Forgotten);
     }
 
     #[test]
     fn sequences_at_the_end_of_their_range_do_no_harm() {
         let mut sequences = Sequences::new(Order::Any, u64::MAX, 64);
-        assert_eq!(sequences.arrive(u64::MAX, 0), Arrival::New);
+        assert_eq!(arrive(&mut sequences, u64::MAX, 0), Arrival::New);
         sequences.answered(u64::MAX, record(0));
         assert_eq!(sequences.cumulative(), u64::MAX);
         assert_eq!(sequences.received_bitmap(), 0);
-        assert_eq!(sequences.arrive(u64::MAX, 0), Arrival::Answered(record(0)));
+        assert_eq!(arrive(&mut sequences, u64::MAX, 0), Arrival::Answered(record(0)));
     }
 
     proptest! {
@@ -249,7 +291,7 @@ mod tests {
                     sequences.answered(sequence, record(sequence));
                 }
                 let sequence = sequences.cumulative() + offset;
-                match sequences.arrive(sequence, 0) {
+                match arrive(&mut sequences, sequence, 0) {
                     Arrival::New => {
                         prop_assert!(seen.insert(sequence));
                         prop_assert!(sequence <= sequences.cumulative() + 8);
@@ -259,7 +301,7 @@ mod tests {
                     Arrival::Answered(kept) => prop_assert_eq!(kept, record(sequence)),
                     Arrival::Forgotten => prop_assert!(sequence + 8 <= *seen.iter().max().unwrap()),
                     Arrival::Gap => prop_assert!(sequence < 1 || offset > 8),
-                    Arrival::Reused => prop_assert!(false),
+                    Arrival::Reused | Arrival::Durable => prop_assert!(false),
                 }
                 prop_assert!(sequences.slots.len() <= 16);
             }

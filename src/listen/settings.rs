@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::domain::frame::AckLevel;
+
 /// Addresses and limits of the listeners.
 #[derive(Debug, Clone)]
 pub struct ListenSettings {
@@ -10,6 +12,8 @@ pub struct ListenSettings {
     pub tcp: SocketAddr,
     /// Where UDP sessions are taken.
     pub udp: SocketAddr,
+    /// The level of a session whose hello does not ask for a stronger one.
+    pub ack_level: AckLevel,
     /// Whether gateways that are not registered are taken, and may report every store.
     pub insecure_dev: bool,
     /// TCP connections at once. One costs 20 KiB; with the largest frames, half a MiB while one is decided.

@@ -139,13 +139,8 @@ async fn session(context: &Arc<Context>, stream: TcpStream) {
     let sequences = Arc::new(Mutex::new(sequences));
     let answers_at_once = usize::try_from(window_frames).unwrap_or(usize::MAX);
     let (outgoing, answers) = mpsc::channel(answers_at_once);
-    let inlet = Inlet::new(
-        Arc::clone(context),
-        greeting.gateway,
-        Order::Contiguous,
-        Arc::clone(&sequences),
-        outgoing,
-    );
+    let inlet =
+        Inlet::new(Arc::clone(context), &greeting, Order::Contiguous, Arc::clone(&sequences), outgoing);
     let answerer =
         Answerer::new(outlet, sequences, answers_at_once, Arc::clone(context.pipeline.latencies()));
     let unheard = CancellationToken::new();

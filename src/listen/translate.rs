@@ -1,11 +1,12 @@
 //! Between the words of the wire and the words of the model.
 
 use beacon_protocol::{
-    BeaconRef, Exception, InvalidDetail, OUTCOME_CODES, OutcomeCode, RecordStatus, ResultRecord, Sightings,
-    UndecidedDetail,
+    BeaconRef, Exception, Hello, InvalidDetail, OUTCOME_CODES, OutcomeCode, RecordStatus, ResultRecord,
+    Sightings, UndecidedDetail,
 };
 
 use crate::domain::beacon::BeaconId;
+use crate::domain::frame::AckLevel;
 use crate::domain::outcome::{InvalidField, OUTCOMES, Outcome, UndecidedReason};
 use crate::domain::sighting::{BeaconClaim, ClaimedSighting};
 use crate::domain::time::Timestamp;
@@ -13,6 +14,22 @@ use crate::pipeline::{Answer, PreferencesAnswer};
 
 // The wire's codes are the model's order of decision.
 const _: () = assert!(OUTCOMES == OUTCOME_CODES);
+
+/// The level a hello asks for, if it asks.
+pub(super) fn asked_level(hello: &Hello<'_>) -> Option<AckLevel> {
+    hello.ack_level.map(|level| match level {
+        beacon_protocol::AckLevel::Journal => AckLevel::Journal,
+        beacon_protocol::AckLevel::Stored => AckLevel::Stored,
+    })
+}
+
+/// The level a welcome states.
+pub(super) const fn granted_level(level: AckLevel) -> beacon_protocol::AckLevel {
+    match level {
+        AckLevel::Journal => beacon_protocol::AckLevel::Journal,
+        AckLevel::Stored => beacon_protocol::AckLevel::Stored,
+    }
+}
 
 pub(super) fn beacon_claim(beacon: BeaconRef) -> BeaconClaim {
     BeaconClaim { id: BeaconId::from_bytes(beacon.uuid), major: beacon.major, minor: beacon.minor }
@@ -62,6 +79,17 @@ pub(super) fn preferences_record(sequence: u64, answer: PreferencesAnswer) -> Bo
     };
     let counts = [0; OUTCOME_CODES];
     encoded(&ResultRecord { sequence, status, dead_lettered, counts, exceptions: exceptions.as_slice() })
+}
+
+/// The record of a frame that an earlier session made durable, encoded.
+pub(super) fn repeat_record(sequence: u64) -> Box<[u8]> {
+    encoded(&ResultRecord {
+        sequence,
+        status: RecordStatus::Repeat,
+        dead_lettered: 0,
+        counts: [0; OUTCOME_CODES],
+        exceptions: &[],
+    })
 }
 
 fn encoded(record: &ResultRecord<'_>) -> Box<[u8]> {

@@ -8,25 +8,30 @@ use tokio::time::{Duration, timeout};
 
 use super::answer::{Admitted, AdmittedPreferences, PendingPreferences, PreferencesAnswer};
 use super::batch::BatchLimits;
-use super::core::{Core, Effect, State};
-use super::decide::{Candidate, Judged, LateAnswer, Times, beacon_of, decide};
+use super::core::{Core, EnqueueTimes, State};
+use super::decide::{Candidate, FrameClaim, FrameOf, Judged, LateAnswer, Times, beacon_of, decide};
 use super::directory::{Directory, DirectorySettings, Tier, TierSettings};
+use super::frames::Recorded;
 use super::judge::{BeaconVerdict, Rules};
 use super::ledger::Ledger;
-use super::writer::PipelinePorts;
+use super::ports::PipelinePorts;
+use super::waiting::{Effect, Waits};
 use crate::domain::beacon::{Beacon, BeaconId};
+use crate::domain::block::Block;
 use crate::domain::clock::{ClockReading, TimeLimits};
 use crate::domain::confidence::{ConfidenceCurve, ConfidenceSettings};
 use crate::domain::customer::CustomerId;
+use crate::domain::frame::{AckLevel, FrameId};
 use crate::domain::gateway::{Gateway, GatewayId};
 use crate::domain::identity::CustomerIdentity;
 use crate::domain::outcome::{InvalidField, Outcome, UndecidedReason};
 use crate::domain::preference::PreferenceChange;
 use crate::domain::sighting::{BeaconClaim, ClaimedSighting};
 use crate::domain::time::Timestamp;
-use crate::domain::window::{CustomerHasher, DuplicateWindow, SPACING_US, Standing, WindowLimits};
+use crate::domain::window::{CustomerHasher, SPACING_US, Standing};
+use crate::journal::{EntryKind, JournalSettings};
 use crate::latency::{Latencies, Stage};
-use crate::ports::{Block, Clock, SystemOfRecord};
+use crate::ports::{Clock, SystemOfRecord};
 
 /// What a session keeps for its next frame at most: the largest frames are rare, sessions are many.
 const KEPT_SIGHTINGS: usize = 256;
@@ -45,8 +50,13 @@ pub struct PipelineSettings {
     pub horizon_us: i64,
     /// Identities kept in the duplicate window at most.
     pub window_entries: usize,
-    /// Rows queued for the writer at most; at least as many as a frame has sightings.
+    /// Rows queued for the journal at most, and those held in memory for the stores; at least as many as a frame has
+    /// sightings.
     pub queue_rows: usize,
+    /// Frames remembered at most, to tell repeats of later sessions.
+    pub frames_remembered: usize,
+    /// The journal.
+    pub journal: JournalSettings,
     /// When a batch for the system of record is written.
     pub batch: BatchLimits,
     /// When a batch of events is written.
@@ -64,13 +74,24 @@ pub struct PipelineSettings {
 pub struct Pipeline {
     pub(super) core: Core,
     rules: Rules,
-    hasher: CustomerHasher,
+    pub(super) hasher: CustomerHasher,
     beacons: Arc<Directory<BeaconId, Beacon>>,
     gateways: Arc<Directory<GatewayId, Gateway>>,
-    record: Arc<dyn SystemOfRecord>,
-    clock: Arc<dyn Clock>,
-    latencies: Arc<Latencies>,
-    question_timeout: Duration,
+    pub(super) record: Arc<dyn SystemOfRecord>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) latencies: Arc<Latencies>,
+    pub(super) question_timeout: Duration,
+}
+
+/// Whether a frame that is new to its session was decided in an earlier one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FrameStanding {
+    /// It is to be decided, perhaps again.
+    New,
+    /// All it brought is as durable as the level asks.
+    Durable,
+    /// Its number belongs to another frame.
+    Reused,
 }
 
 /// When a frame was received, by both kinds of clock.
@@ -94,6 +115,7 @@ impl Received {
 #[derive(Debug)]
 pub struct Admitter {
     pipeline: Arc<Pipeline>,
+    level: AckLevel,
     verdicts: Vec<BeaconVerdict>,
     judged: Vec<Judged>,
 }
@@ -101,6 +123,7 @@ pub struct Admitter {
 /// A frame to be admitted.
 struct Frame<'f> {
     gateway: &'f Gateway,
+    claim: FrameClaim,
     received: &'f Received,
     beacons: &'f [BeaconClaim],
     sightings: &'f [ClaimedSighting<'f>],
@@ -109,17 +132,15 @@ struct Frame<'f> {
 impl Pipeline {
     pub(super) fn new(
         settings: &PipelineSettings,
-        core_of: impl FnOnce(DuplicateWindow) -> Core,
+        core: Core,
+        hasher: CustomerHasher,
         ports: &PipelinePorts,
-        secret: [u8; 16],
     ) -> Self {
-        let limits =
-            WindowLimits::new(settings.horizon_us, settings.time.max_ahead_us, settings.window_entries);
         let gateways = Arc::clone(&ports.record);
         Self {
-            core: core_of(DuplicateWindow::new(limits)),
+            core,
             rules: Rules { time: settings.time, curve: ConfidenceCurve::new(&settings.confidence) },
-            hasher: CustomerHasher::new(secret),
+            hasher,
             beacons: Directory::of_beacons(
                 settings.directory,
                 settings.tiers,
@@ -178,6 +199,27 @@ impl Pipeline {
         self.core.lock().ledger.frames_repeated += 1;
     }
 
+    /// Whether a frame that is new to its session was decided in an earlier one, and is as durable as `level` asks.
+    #[must_use]
+    pub fn frame_standing(&self, id: &FrameId, level: AckLevel) -> FrameStanding {
+        let state = self.core.lock();
+        match state.frames.standing(id) {
+            Recorded::Other => FrameStanding::Reused,
+            Recorded::Same { number, complete: true }
+                if level == AckLevel::Journal || state.is_stored(number) =>
+            {
+                FrameStanding::Durable
+            }
+            Recorded::Same { .. } | Recorded::Unknown => FrameStanding::New,
+        }
+    }
+
+    /// Up to which number all frames of a gateway's numbering are known to have been answered at this level.
+    #[must_use]
+    pub fn last_acked(&self, gateway: &GatewayId, boot_epoch: u64, level: AckLevel) -> u64 {
+        self.core.lock().frames.last_acked(gateway, boot_epoch, level)
+    }
+
     /// Sightings that could make an identity are all undecided until [`Self::past_known`] is called: nobody has been able
     /// to say what was stored before this start.
     pub fn past_unknown(&self) {
@@ -194,7 +236,7 @@ impl Pipeline {
     pub fn past_known(&self, newest: Option<Timestamp>) {
         let mut state = self.core.lock();
         if let Some(newest) = newest {
-            // The window starts empty: what lies within a minute of what is stored is asked about.
+            // The window begins without it: what lies within a minute of what is stored is asked about.
             state.window.unknown_before(newest.plus_micros(SPACING_US));
         }
         state.past_known = true;
@@ -205,13 +247,13 @@ impl Pipeline {
         self.core.close();
     }
 
-    /// Places taken in the writer's queue, of as many as the settings allow.
+    /// Places taken in the journal's queue, of as many as the settings allow.
     #[must_use]
     pub fn queued(&self) -> usize {
         self.core.queued()
     }
 
-    async fn late_answer(&self, asked: Vec<(CustomerId, Timestamp)>) -> LateAnswer {
+    pub(super) async fn late_answer(&self, asked: Vec<(CustomerId, Timestamp)>) -> LateAnswer {
         match timeout(self.question_timeout, self.record.identities_near(asked)).await {
             Ok(Ok(near)) => {
                 let keyed = |stored: CustomerIdentity| {
@@ -228,31 +270,32 @@ impl Pipeline {
     }
 
     /// Room in the queue, after a wait that stops a session's reading; none once the pipeline gives up.
-    async fn room(&self, places: usize) -> Option<SemaphorePermit<'_>> {
+    pub(super) async fn room(&self, places: usize) -> Option<SemaphorePermit<'_>> {
         self.core.room.acquire_many(u32::try_from(places).unwrap_or(u32::MAX)).await.ok()
     }
 }
 
 impl Admitter {
-    /// An admitter for one session.
+    /// An admitter for one session, whose answers promise what `level` says.
     #[must_use]
-    pub const fn new(pipeline: Arc<Pipeline>) -> Self {
-        Self { pipeline, verdicts: Vec::new(), judged: Vec::new() }
+    pub const fn new(pipeline: Arc<Pipeline>, level: AckLevel) -> Self {
+        Self { pipeline, level, verdicts: Vec::new(), judged: Vec::new() }
     }
 
     /// Decides a sightings frame. Waits only for beacons never seen and for the question about
-    /// late sightings (each bounded), and for room in the writer's queue.
+    /// late sightings (each bounded), and for room in the journal's queue.
     ///
     /// Dropping the future before it ends leaves no trace: nothing was decided, nothing was counted.
     pub async fn sightings(
         &mut self,
         gateway: &Gateway,
+        claim: FrameClaim,
         received: &Received,
         beacons: &[BeaconClaim],
         sightings: &[ClaimedSighting<'_>],
     ) -> Admitted {
         let decoded_at = Instant::now();
-        let frame = Frame { gateway, received, beacons, sightings };
+        let frame = Frame { gateway, claim, received, beacons, sightings };
         let (admitted, stage, decided_at) = self.admit(&frame).await;
         let latencies = &self.pipeline.latencies;
         let count = sightings.len() as u64;
@@ -275,8 +318,7 @@ impl Admitter {
             let asked = self.late_questions(&state, now, frame.sightings);
             if asked.is_empty() {
                 let times = Times::new(now, now, frame.received.at);
-                let admitted =
-                    self.decide_within(room, &mut state, times, frame.sightings, &LateAnswer::NotAsked);
+                let admitted = self.decide_within(room, &mut state, times, frame, &LateAnswer::NotAsked);
                 return (admitted, stage, times.decided_at);
             }
             (asked, now)
@@ -291,7 +333,7 @@ impl Admitter {
         let stale = asked_at.elapsed() > pipeline.question_timeout;
         let late = if stale { LateAnswer::CannotBeAsked } else { late };
         let times = Times::new(fresh_at, pipeline.clock.read().now, frame.received.at);
-        let admitted = self.decide_within(room, &mut state, times, frame.sightings, &late);
+        let admitted = self.decide_within(room, &mut state, times, frame, &late);
         (admitted, stage, times.decided_at)
     }
 
@@ -321,10 +363,12 @@ impl Admitter {
     /// Takes a customer's preferences in.
     pub async fn preferences(
         &self,
+        gateway: &Gateway,
+        claim: FrameClaim,
         received: &Received,
-        claim: Result<PreferenceChange, InvalidField>,
+        change: Result<PreferenceChange, InvalidField>,
     ) -> AdmittedPreferences {
-        let judged = claim.map_err(PreferencesAnswer::Invalid).and_then(|change| {
+        let judged = change.map_err(PreferencesAnswer::Invalid).and_then(|change| {
             match self.pipeline.rules.time.judge(change.updated_at, &received.clock) {
                 // A time far ahead would keep every later change out.
                 Some(Outcome::ClockSkew) => Err(PreferencesAnswer::Invalid(InvalidField::UpdatedAt)),
@@ -342,13 +386,19 @@ impl Admitter {
         if state.is_closing() {
             return self.answered(&mut state, PreferencesAnswer::Undecided(UndecidedReason::Store));
         }
-        state.enqueue(block, false, received.at, Instant::now());
+        let places = block.places();
+        let frame = FrameOf { gateway: &gateway.id, claim, level: self.level };
+        let accepted_at = self.pipeline.clock.read().now;
+        let times = EnqueueTimes { accepted_at, received_at: received.at, decided_at: Instant::now() };
+        state.enqueue(block, EntryKind::Frame(frame.mark(true)), times);
         if let Some(room) = room {
             room.forget();
         }
         state.ledger.preferences.received += 1;
         state.ledger.preferences.in_progress += 1;
-        AdmittedPreferences::Pending(PendingPreferences { settled: state.wait(Effect::Preferences, 1) })
+        let waits = Waits { level: self.level, own: true, places, record_only: true };
+        let (settled, _) = state.wait(Effect::Preferences, waits);
+        AdmittedPreferences::Pending(PendingPreferences { settled })
     }
 
     fn answered(&self, state: &mut State, answer: PreferencesAnswer) -> AdmittedPreferences {
@@ -424,11 +474,13 @@ impl Admitter {
         room: Option<SemaphorePermit<'_>>,
         state: &mut State,
         times: Times,
-        sightings: &[ClaimedSighting<'_>],
+        frame: &Frame<'_>,
         late: &LateAnswer,
     ) -> Admitted {
-        let decided = decide(state, times, &self.verdicts, self.judged.iter().zip(sightings), late);
-        // What is on its way keeps its room until it is finished; the rest is given back here.
+        let of = FrameOf { gateway: &frame.gateway.id, claim: frame.claim, level: self.level };
+        let sightings = self.judged.iter().zip(frame.sightings);
+        let decided = decide(state, of, times, &self.verdicts, sightings, late);
+        // What is on its way keeps its room until it is durable; the rest is given back here.
         if let Some(taken) = room.and_then(|mut room| room.split(decided.places)) {
             taken.forget();
         }

@@ -155,7 +155,7 @@ fn generated_set_through_kills(count: usize, scheme: &str, arguments: &[&str], s
     });
     let outcomes = model.decide_all(GATEWAY, &set.sightings, set.base_us);
     let count = u64::try_from(set.sightings.len()).unwrap();
-    assert_eq!(sent, Report { sent: count, acked: count, outcomes: totals(&outcomes) });
+    sent.assert_acknowledged(count, &totals(&outcomes));
     let expected = crate::model::tables::Tables::expected(&model);
     expected.assert_found(&stack.tables(), "sent through kills");
     stack.events.assert_index(&expected.events);

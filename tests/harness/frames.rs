@@ -1,8 +1,10 @@
 //! Frames a gateway sends, sound ones by the codec and broken ones by hand.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use beacon_protocol::{
-    BeaconRef, Goodbye, GoodbyeReason, Hello, MAX_FRAME_BYTES, Ping, PreferencesEncoder, SightingRef,
-    SightingsEncoder, TimeBase,
+    AckLevel, BeaconRef, Goodbye, GoodbyeReason, Hello, MAX_FRAME_BYTES, Ping, PreferencesEncoder,
+    SightingRef, SightingsEncoder, TimeBase,
 };
 
 use crate::model::Sighting;
@@ -10,12 +12,18 @@ use crate::model::Sighting;
 /// Bytes before a frame's body.
 pub(crate) const HEADER_BYTES: usize = 12;
 
-/// The hello of a gateway that starts at sequence 1.
+/// A boot epoch that no gateway of this test has had: frames of another numbering are other frames.
+pub(crate) fn new_epoch() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(1_000);
+    LAST.fetch_add(1, Ordering::Relaxed) + 1
+}
+
+/// The hello of a gateway that starts at sequence 1, at the level at which what is answered can be looked at in the store.
 pub(crate) fn hello(gateway_id: &str) -> Hello<'_> {
     Hello {
         min_version: 1,
         max_version: 1,
-        ack_level: None,
+        ack_level: Some(AckLevel::Stored),
         boot_epoch: 1,
         first_unacked: 1,
         client_random: [7; 32],

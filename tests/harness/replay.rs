@@ -15,6 +15,24 @@ pub(crate) struct Report {
     pub(crate) acked: u64,
     /// Sightings by outcome, those that never came left out.
     pub(crate) outcomes: BTreeMap<String, u64>,
+    /// Sightings in frames that an earlier session had made durable: nothing is said of their outcomes any more.
+    pub(crate) repeated: u64,
+}
+
+impl Report {
+    /// All of so many sightings were acknowledged, each with the outcome `expected`, or as repeated.
+    #[track_caller]
+    pub(crate) fn assert_acknowledged(&self, count: u64, expected: &BTreeMap<String, u64>) {
+        assert_eq!((self.sent, self.acked), (count, count), "{self:?}");
+        let told: u64 = self.outcomes.values().sum();
+        assert_eq!(told + self.repeated, count, "{self:?}");
+        for (outcome, times) in &self.outcomes {
+            assert!(
+                expected.get(outcome).is_some_and(|most| times <= most),
+                "{outcome}: {self:?}, {expected:?}"
+            );
+        }
+    }
 }
 
 /// Runs `loadtest replay` with these arguments to its end.
@@ -45,6 +63,7 @@ pub(crate) fn report(folder: &Path, file: &Path, target: &str, arguments: &[&str
     Report {
         sent: count(&report["sent"]),
         acked: count(&report["acked"]),
+        repeated: count(&report["repeated"]),
         outcomes: outcomes.filter(|&(_, count)| count > 0).collect(),
     }
 }

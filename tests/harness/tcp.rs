@@ -67,10 +67,10 @@ impl TcpGateway {
         self.receive()
     }
 
-    /// Opens a session whose sequences start at 1.
+    /// Opens a session of a new boot epoch, its sequences from 1.
     #[track_caller]
     pub(crate) fn open(&mut self, gateway_id: &str) -> Welcome {
-        self.greet(&frames::hello(gateway_id)).welcome()
+        self.greet(&Hello { boot_epoch: frames::new_epoch(), ..frames::hello(gateway_id) }).welcome()
     }
 
     /// Says hello where it is refused; returns the refusal's name.

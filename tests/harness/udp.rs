@@ -16,6 +16,7 @@ pub(crate) struct UdpGateway {
     socket: UdpSocket,
     pub(crate) session: u64,
     packet_number: u64,
+    boot_epoch: u64,
     /// Of all datagrams that came from the daemon.
     received: RefCell<Vec<u64>>,
 }
@@ -25,7 +26,13 @@ impl UdpGateway {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         socket.connect(address).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        Self { socket, session: 0, packet_number: 0, received: RefCell::default() }
+        Self {
+            socket,
+            session: 0,
+            packet_number: 0,
+            boot_epoch: frames::new_epoch(),
+            received: RefCell::default(),
+        }
     }
 
     /// Sends a frame in a datagram of this session.
@@ -88,10 +95,10 @@ impl UdpGateway {
         reply
     }
 
-    /// Opens a session whose sequences start at 1.
+    /// Opens a session of this socket's boot epoch, its sequences from 1; said again, it is the same hello.
     #[track_caller]
     pub(crate) fn open(&mut self, gateway_id: &str) -> Welcome {
-        self.greet(&frames::hello(gateway_id)).welcome()
+        self.greet(&Hello { boot_epoch: self.boot_epoch, ..frames::hello(gateway_id) }).welcome()
     }
 
     /// Sends a frame and returns the ack that brings a record.

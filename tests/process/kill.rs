@@ -7,7 +7,7 @@ use beacon_protocol::AckLevel;
 use crate::harness::daemon::Daemon;
 use crate::harness::frames::batches;
 use crate::harness::home::Home;
-use crate::harness::replay::{Report, report};
+use crate::harness::replay::report;
 use crate::harness::store;
 use crate::model::generated::{SIGHTINGS, generated, heard};
 use crate::model::tables::Tables;
@@ -74,7 +74,8 @@ fn what_was_acknowledged_before_the_kill_is_stored_and_nothing_twice() {
     model.decide_all(GATEWAY, &sightings, now_us);
     Tables::expected(&model).assert_found(&store::tables(&home.data()), "after the kill");
     let stats = daemon.stats();
-    assert_eq!(stats.number("identified_redelivered"), u64::try_from(stored.identities.len()).unwrap());
+    // What was accepted and not stored at the kill may have been kept too.
+    assert!(stats.number("identified_redelivered") >= u64::try_from(stored.identities.len()).unwrap());
     daemon.stop();
 }
 
@@ -107,7 +108,7 @@ fn replay_to_two_daemons(transport: &str, arguments: &[&str], count: usize, end:
     let mut model = Model::new(&set.beacons, &[(GATEWAY.to_owned(), Scope::Stores(set.stores))]);
     let outcomes = model.decide_all(GATEWAY, &set.sightings, now_us);
     let count = u64::try_from(set.sightings.len()).unwrap();
-    assert_eq!(sent, Report { sent: count, acked: count, outcomes: totals(&outcomes) });
+    sent.assert_acknowledged(count, &totals(&outcomes));
     Tables::expected(&model).assert_found(&store::tables(&home.data()), "sent to two daemons");
     assert!((1..count).contains(&daemon.stats().number("received")), "both had their part");
     daemon.stop();

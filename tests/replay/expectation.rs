@@ -32,7 +32,7 @@ impl Expectation {
     }
 
     pub(crate) fn report(&self) -> Report {
-        Report { sent: self.sent, acked: self.sent, outcomes: totals(&self.outcomes) }
+        Report { sent: self.sent, acked: self.sent, outcomes: totals(&self.outcomes), repeated: 0 }
     }
 
     pub(crate) fn identities(&self) -> u64 {

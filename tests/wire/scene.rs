@@ -41,6 +41,14 @@ impl Scene {
         Self { daemon, home, now_us: harness::now_us() }
     }
 
+    /// This scene after its daemon was killed as by a power failure and started again.
+    pub(crate) fn killed_and_started(self) -> Self {
+        self.daemon.kill();
+        let config = self.home.path("beacond.toml");
+        let daemon = self.home.serve_with(&["--config", config.to_str().unwrap()]);
+        Self { daemon, ..self }
+    }
+
     /// A sighting of the table's beacon that identifies, if nothing stands against it.
     pub(crate) fn strong(&self, customer: &str) -> Sighting {
         heard(customer.into(), self.now_us, &table(), -40)
@@ -51,8 +59,9 @@ impl Scene {
         heard(customer.into(), self.now_us, &table(), -90)
     }
 
-    /// How often a customer is identified, says the store.
+    /// How often a customer is identified, says the store, once everything accepted is there.
     pub(crate) fn identities_of(&self, customer: &str) -> usize {
+        self.daemon.wait_for_stats("all is stored", |stats| stats.store("waiting") == 0);
         let tables = store::tables(&self.home.data());
         tables.identities.iter().filter(|row| row.customer_id == customer).count()
     }

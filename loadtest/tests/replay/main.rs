@@ -111,6 +111,25 @@ fn a_target_that_is_down_is_told_in_one_line() {
 }
 
 #[test]
+fn of_several_targets_the_next_is_gone_to_when_one_is_down() {
+    let tracks = Tracks::of_three(1_000);
+    for down_first in [true, false] {
+        let daemon = Daemon::over_tcp(Script::Duplicates);
+        let (listener, down) = listener();
+        drop(listener);
+        let up = format!("tcp://{}", daemon.address);
+        let targets = if down_first { [down, up] } else { [up, down] };
+        for more in [&[][..], &["--target", &targets[1]]] {
+            let first = if more.is_empty() { targets.join(",") } else { targets[0].clone() };
+            let (code, out, error) = run(tracks.replay(&first, more));
+            assert_eq!((code, error.as_str()), (0, ""));
+            assert!(out.contains(&targets.join(", ")), "{out}");
+        }
+        assert_eq!(daemon.seen().len(), 2_000);
+    }
+}
+
+#[test]
 fn a_refusal_is_told_with_code_and_text() {
     let daemon = Daemon::over_tcp(Script::UnknownGateway);
     let target = format!("tcp://{}", daemon.address);
@@ -125,6 +144,7 @@ fn arguments_that_do_not_fit_are_a_usage_error() {
     let tracks = Tracks::of_three(1);
     for more in [
         &["--target", "http://a:1"][..],
+        &["--target", "udp://127.0.0.1:1"],
         &["--in-flight", "0"],
         &["--rebase", "--rebase-to", "5"],
         &["--rate", "1", "--speed", "1"],

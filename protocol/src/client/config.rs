@@ -14,8 +14,9 @@ pub const DEFAULT_MAX_IN_FLIGHT_FRAMES: usize = 64;
 pub const DEFAULT_CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 /// How long one attempt to open a connection, and then the wait for its welcome, may take on TCP.
 pub const DEFAULT_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a daemon may leave pings without an answer; the idle timeout it grants bounds it too.
-pub const DEFAULT_PONG_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a daemon may leave pings without an answer: with the usual idle timeout of 30 s, after a third of which the
+/// first one leaves, that is as long as the protocol lets a silent daemon have.
+pub const DEFAULT_PONG_TIMEOUT: Duration = Duration::from_secs(20);
 /// Waits between sessions: a stopped daemon is not met by all gateways at once.
 pub const DEFAULT_RECONNECT_BACKOFF: BackoffRange =
     BackoffRange { first: Duration::from_secs(1), most: Duration::from_secs(60) };
@@ -63,13 +64,18 @@ pub enum WhenRefused {
 /// Everything a [`Gateway`](super::Gateway) is told; [`GatewayConfig::new`] fills in the defaults.
 #[derive(Debug, Clone)]
 pub struct GatewayConfig {
-    /// The daemon.
+    /// The daemon, or the one preferred: whenever a session has to be opened it is the first to be tried, unless it
+    /// has just failed.
     pub target: Target,
+    /// Other daemons, in the order preferred, over the same transport: such as take the first one's place, not such as
+    /// decide beside it without knowing what it knows.
+    pub other_targets: Vec<Target>,
     /// The address to speak from; `None` leaves it to the system.
     pub local_address: Option<SocketAddr>,
     /// The gateway's name in the registry, 1 to 64 bytes.
     pub gateway_id: String,
-    /// Must never return with another numbering: a counter kept in flash, or random.
+    /// Must never return with another numbering: a counter kept in flash, or random. Where a daemon knows it with another
+    /// one all the same, the client goes on in a random epoch ([`Event::EpochBegun`](super::Event::EpochBegun)).
     pub boot_epoch: u64,
     /// When sightings are to be acknowledged; `None` leaves it to the daemon.
     pub ack_level: Option<AckLevel>,
@@ -89,9 +95,11 @@ pub struct GatewayConfig {
     /// How long the first connection may take, all attempts together and refused ones included;
     /// [`Duration::MAX`] for as long as it takes.
     pub connect_deadline: Duration,
-    /// How long each step of one attempt may take.
+    /// How long each step of one attempt may take; on UDP only where there are other daemons to try, else an attempt
+    /// goes on for two minutes.
     pub attempt_timeout: Duration,
-    /// How long pings may stay without an answer.
+    /// How long pings may stay without an answer; a daemon from which nothing came for the idle timeout it granted is
+    /// left in any case.
     pub pong_timeout: Duration,
     /// Events kept until they are read.
     pub event_capacity: usize,
@@ -105,6 +113,7 @@ impl GatewayConfig {
     pub fn new(target: Target, gateway_id: impl Into<String>, boot_epoch: u64) -> Self {
         Self {
             target,
+            other_targets: Vec::new(),
             local_address: None,
             gateway_id: gateway_id.into(),
             boot_epoch,

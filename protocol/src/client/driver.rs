@@ -10,13 +10,14 @@ use tokio::time::{Instant, sleep_until};
 
 use super::backoff::{Backoff, Jitter};
 use super::config::GatewayConfig;
+use super::ending::{Next, SessionEnd};
 use super::error::{ClientError, Disconnect};
 use super::event::{Event, Summary};
 use super::frame::{FrameLimits, OutgoingFrame};
-use super::handshake::{Failure, open_session};
+use super::handshake::{Attempt, Failure, open_session};
 use super::outbox::Outbox;
-use super::pending::Undecided;
-use super::session::SessionEnd;
+use super::targets::Targets;
+use super::undecided::UndecidedQueue;
 use crate::Welcome;
 
 /// What a caller hands to the task.
@@ -51,6 +52,7 @@ pub(super) struct Channels {
 pub(super) struct Driver {
     pub(super) config: GatewayConfig,
     pub(super) channels: Channels,
+    boot_epoch: u64,
     pub(super) outbox: Outbox,
     pub(super) undecided: UndecidedQueue,
     pub(super) unread: VecDeque<Event>,
@@ -59,6 +61,7 @@ pub(super) struct Driver {
     pub(super) summary: Summary,
     pub(super) jitter: Jitter,
     pub(super) reconnect: Backoff,
+    pub(super) targets: Targets,
     /// No more frames will come from the caller.
     pub(super) commands_ended: bool,
 }
@@ -66,8 +69,11 @@ pub(super) struct Driver {
 impl Driver {
     pub(super) fn new(config: GatewayConfig, channels: Channels, seed: u64) -> Self {
         let reconnect = Backoff::new(config.reconnect_backoff);
+        let targets = Targets::new(config.target, &config.other_targets);
         Self {
+            boot_epoch: config.boot_epoch,
             config,
+            targets,
             channels,
             outbox: Outbox::new(),
             undecided: UndecidedQueue::default(),
@@ -86,44 +92,41 @@ impl Driver {
         let first_deadline = Instant::now().checked_add(self.config.connect_deadline);
         let mut connected = Some(connected);
         let failure = loop {
+            let attempt = self.attempt(connected.is_some());
+            let first_unacked = self.outbox.first_unacked();
             let opened = tokio::select! {
-                opened = open_session(&self.config, self.outbox.first_unacked(), &mut self.jitter) => opened,
+                opened = open_session(&self.config, attempt, first_unacked, &mut self.jitter) => opened,
                 () = moment_over(first_deadline), if connected.is_some() => {
                     Err(Failure::Again(Disconnect::Silent, Duration::ZERO))
                 }
                 () = self.channels.abandoned() => break None,
             };
             let end = match opened {
-                Ok((link, welcome)) => match self.welcome_failure(&welcome) {
-                    Some(failure) => SessionEnd::Fatal(failure),
+                Ok((link, welcome)) => match self.lost_numbering(&welcome) {
+                    Some(cause) => self.begin_epoch().map_or_else(SessionEnd::Fatal, |()| cause.into()),
                     None => {
                         if let Some(connected) = connected.take()
                             && connected.send(Ok(welcome)).is_err()
                         {
                             break None;
                         }
-                        self.converse(link, welcome).await
+                        self.converse(link, attempt.target, welcome).await
                     }
                 },
                 Err(Failure::Fatal(failure)) => SessionEnd::Fatal(failure),
                 Err(Failure::Again(cause, retry_after)) => {
                     self.note_refused_hello(&cause, retry_after);
-                    SessionEnd::Lost { cause, retry_after, at_once: false }
+                    SessionEnd::Lost { cause, retry_after, next: Next::Backoff }
                 }
             };
             match end {
                 SessionEnd::Done => break None,
                 SessionEnd::Fatal(failure) => break Some(failure),
-                SessionEnd::Lost { cause, retry_after, at_once } => {
-                    let wait = if at_once {
-                        Duration::ZERO
-                    } else {
-                        let asked = retry_after.max(cause.least_wait());
-                        self.reconnect.next(&mut self.jitter).max(asked)
-                    };
-                    let resume_at = Instant::now() + wait;
+                SessionEnd::Lost { cause, retry_after, next } => {
+                    let asked = retry_after.max(cause.least_wait());
+                    let resume_at = self.turn(next, asked);
                     if connected.is_some() && first_deadline.is_some_and(|deadline| resume_at >= deadline) {
-                        break Some(ClientError::Unreachable { target: self.config.target, cause });
+                        break Some(ClientError::Unreachable { target: attempt.target, cause });
                     }
                     if connected.is_none() {
                         self.tell(Event::Disconnected { cause });
@@ -137,6 +140,39 @@ impl Driver {
         self.end(failure, connected).await
     }
 
+    /// The next attempt. Until there is a first session every daemon gets its part of the time set for that.
+    fn attempt(&self, is_first: bool) -> Attempt {
+        let count = self.targets.count();
+        let part = self.config.connect_deadline / count;
+        Attempt {
+            target: self.targets.current(),
+            boot_epoch: self.boot_epoch,
+            timeout: if is_first {
+                self.config.attempt_timeout.min(part)
+            } else {
+                self.config.attempt_timeout
+            },
+            has_others: count > 1,
+        }
+    }
+
+    /// Chooses where to go after a session that was lost or never opened, and returns when. The daemon just left is not
+    /// met before the wait it `asked` for.
+    fn turn(&mut self, next: Next, asked: Duration) -> Instant {
+        let now = Instant::now();
+        let wait = match next {
+            Next::SameAtOnce => return now,
+            Next::ElsewhereAtOnce | Next::Backoff => self.reconnect.next(&mut self.jitter),
+        };
+        if next == Next::ElsewhereAtOnce {
+            self.targets.leave(now, wait.max(asked));
+            self.targets.turn(now)
+        } else {
+            self.targets.leave(now, asked);
+            self.targets.turn(now + wait)
+        }
+    }
+
     /// A hello was refused, but not for good: the caller is told as of any refusal.
     fn note_refused_hello(&mut self, cause: &Disconnect, retry_after: Duration) {
         if let Disconnect::Refused { code, text } = cause {
@@ -148,7 +184,7 @@ impl Driver {
     /// Whether a frame can be taken from the caller: everything that is kept is bounded.
     pub(super) fn room_for_frames(&self) -> usize {
         let in_flight = self.config.max_in_flight_frames.max(1);
-        let crowded = self.undecided.bytes >= self.config.max_undecided_bytes
+        let crowded = self.undecided.bytes() >= self.config.max_undecided_bytes
             || self.is_unread()
             || self.commands_ended;
         if crowded { 0 } else { in_flight.saturating_sub(self.outbox.len()) }
@@ -203,9 +239,18 @@ impl Driver {
         self.commands_ended && self.outbox.unfinished() == 0 && self.undecided.is_empty()
     }
 
-    fn welcome_failure(&self, welcome: &Welcome) -> Option<ClientError> {
+    fn lost_numbering(&self, welcome: &Welcome) -> Option<Disconnect> {
         let (last_acked, next) = (welcome.last_acked, self.outbox.next_sequence());
-        (last_acked >= next).then_some(ClientError::NumberingLost { last_acked, next })
+        (last_acked >= next).then_some(Disconnect::NumberingLost { last_acked, next })
+    }
+
+    /// Puts what has no record into an epoch that nobody has used.
+    pub(super) fn begin_epoch(&mut self) -> Result<(), ClientError> {
+        let boot_epoch = getrandom::u64().map_err(|error| ClientError::System(error.to_string()))?;
+        self.boot_epoch = boot_epoch;
+        self.outbox.renumber();
+        self.tell(Event::EpochBegun { boot_epoch });
+        Ok(())
     }
 
     /// Waits between sessions; breaks when nothing is left to come back for.
@@ -239,9 +284,9 @@ impl Driver {
     ) -> Summary {
         self.summary.unanswered_frames += u64::try_from(self.outbox.unfinished()).unwrap_or(u64::MAX);
         self.summary.unanswered_sightings += self.outbox.unfinished_sightings();
-        for waiting in self.undecided.queue.drain(..) {
+        for waiting in self.undecided.drain() {
             self.summary.unanswered_frames += 1;
-            self.summary.unanswered_sightings += u64::from(waiting.1.frame.sighting_count());
+            self.summary.unanswered_sightings += u64::from(waiting.frame.sighting_count());
         }
         if let Some(failure) = failure {
             if let Some(connected) = connected {
@@ -298,39 +343,6 @@ pub(super) async fn deadline_over(deadline: &mut watch::Receiver<Option<Instant>
             // The caller's side is gone, and with it the events' other end, which is waited for elsewhere.
             return std::future::pending().await;
         }
-    }
-}
-
-/// Undecided sightings until it is time to send them again.
-#[derive(Debug, Default)]
-pub(super) struct UndecidedQueue {
-    queue: Vec<(Instant, Undecided)>,
-    bytes: usize,
-}
-
-impl UndecidedQueue {
-    pub(super) fn push(&mut self, due: Instant, undecided: Undecided) {
-        self.bytes += undecided.frame.frame_bytes();
-        let place = self.queue.partition_point(|(other, _)| *other >= due);
-        // The earliest is last.
-        self.queue.insert(place, (due, undecided));
-    }
-
-    pub(super) fn pop_due(&mut self, now: Instant) -> Option<Undecided> {
-        if self.next_due().is_none_or(|due| due > now) {
-            return None;
-        }
-        let (_, undecided) = self.queue.pop()?;
-        self.bytes -= undecided.frame.frame_bytes();
-        Some(undecided)
-    }
-
-    pub(super) fn next_due(&self) -> Option<Instant> {
-        self.queue.last().map(|(due, _)| *due)
-    }
-
-    pub(super) const fn is_empty(&self) -> bool {
-        self.queue.is_empty()
     }
 }
 

@@ -28,21 +28,14 @@ pub enum ClientError {
         /// What the last attempt met.
         cause: Disconnect,
     },
+    /// The daemons are not all spoken to over the same transport: a frame made for one would not fit the other.
+    #[error("all daemons of a gateway must be tcp:// or all udp://")]
+    MixedTransports,
     /// The welcome breaks a rule of the protocol.
     #[error("the daemon's welcome is not acceptable: {what}")]
     BadWelcome {
         /// Which rule.
         what: &'static str,
-    },
-    /// The daemon knows frames of this boot epoch beyond those sent: the numbering was lost, begin a new epoch.
-    #[error(
-        "sequence {last_acked} of this boot epoch is on record, but the next would be {next}: a new epoch is needed"
-    )]
-    NumberingLost {
-        /// The highest sequence the daemon has.
-        last_acked: u64,
-        /// The next this client would use.
-        next: u64,
     },
     /// A result record contradicts its frame.
     #[error("the result record of frame {sequence} does not fit the frame")]
@@ -100,6 +93,14 @@ pub enum Disconnect {
         code: RefusalCode,
         /// The same for people.
         text: String,
+    },
+    /// The daemon knows frames of this boot epoch beyond those sent: it has been used before.
+    #[error("sequence {last_acked} of this boot epoch is on record, but the next would be {next}")]
+    NumberingLost {
+        /// The highest sequence the daemon has.
+        last_acked: u64,
+        /// The next this client would have used.
+        next: u64,
     },
     /// The daemon is stopping.
     #[error("the daemon is draining")]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::config::Target;
 use super::error::Disconnect;
 use crate::{Exception, OUTCOME_CODES, RecordStatus, RefusalCode, Welcome};
 
@@ -12,6 +13,8 @@ use crate::{Exception, OUTCOME_CODES, RecordStatus, RefusalCode, Welcome};
 pub enum Event {
     /// A session began.
     Connected {
+        /// With which daemon.
+        target: Target,
         /// What the daemon granted.
         welcome: Welcome,
         /// Whether there was one before.
@@ -30,6 +33,11 @@ pub enum Event {
         /// How long the daemon asks to wait.
         retry_after: Duration,
     },
+    /// The daemon knows other frames by the numbers of this boot epoch: what has no answer is sent in a new one.
+    EpochBegun {
+        /// The new one.
+        boot_epoch: u64,
+    },
     /// The daemon is stopping: nothing new is sent, answers are awaited for so long.
     Draining {
         /// How long.
@@ -45,7 +53,7 @@ pub enum Event {
 /// The result of one frame.
 #[derive(Debug, Clone)]
 pub struct Answer {
-    /// The frame's sequence.
+    /// The frame's sequence, in the epoch it was answered in.
     pub sequence: u64,
     /// What the caller gave with the frame; a frame of undecided sightings keeps the tag of the first.
     pub tag: u64,

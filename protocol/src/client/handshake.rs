@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use super::backoff::{Backoff, Jitter};
-use super::config::GatewayConfig;
+use super::config::{GatewayConfig, Target};
 use super::error::{ClientError, Disconnect};
 use super::link::Link;
 use super::reaction::{Reaction, reaction};
@@ -13,7 +13,8 @@ use crate::{Hello, MAX_FRAME_BYTES, Message, Refusal, RefusalCode, Welcome};
 
 /// The version of the protocol this client speaks.
 const PROTOCOL_VERSION: u8 = 1;
-/// How long one hello is repeated on UDP before another attempt begins with fresh random bytes.
+/// How long one hello is repeated on UDP before another attempt begins with fresh random bytes, where there is no other
+/// daemon to try.
 const UDP_ATTEMPT: Duration = Duration::from_secs(120);
 
 /// Why an attempt made no session.
@@ -37,14 +38,25 @@ impl From<std::io::Error> for Failure {
     }
 }
 
+/// Where a session is to be opened, and how long each step may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Attempt {
+    pub(super) target: Target,
+    pub(super) boot_epoch: u64,
+    pub(super) timeout: Duration,
+    /// There are other daemons to try.
+    pub(super) has_others: bool,
+}
+
 /// Opens a connection and a session in it.
 pub(super) async fn open_session(
     config: &GatewayConfig,
+    attempt: Attempt,
     first_unacked: u64,
     jitter: &mut Jitter,
 ) -> Result<(Link, Welcome), Failure> {
-    let attempt_ends = Instant::now() + config.attempt_timeout;
-    let opened = tokio::time::timeout_at(attempt_ends, Link::open(config.target, config.local_address)).await;
+    let opened =
+        tokio::time::timeout(attempt.timeout, Link::open(attempt.target, config.local_address)).await;
     let mut link = opened.map_err(|_| Disconnect::Silent)??;
     let mut client_random = [0; 32];
     getrandom::fill(&mut client_random)
@@ -54,7 +66,7 @@ pub(super) async fn open_session(
         min_version: PROTOCOL_VERSION,
         max_version: PROTOCOL_VERSION,
         ack_level: config.ack_level,
-        boot_epoch: config.boot_epoch,
+        boot_epoch: attempt.boot_epoch,
         first_unacked,
         client_random,
         gateway_id: &config.gateway_id,
@@ -65,7 +77,9 @@ pub(super) async fn open_session(
     .map_err(|error| Failure::Fatal(error.into()))?;
     hello.truncate(length);
 
-    let mut greeting = Greeting { config, client_random, backoff: Backoff::new(config.hello_backoff) };
+    let limit = if link.is_udp() && !attempt.has_others { UDP_ATTEMPT } else { attempt.timeout };
+    let backoff = Backoff::new(config.hello_backoff);
+    let mut greeting = Greeting { config, boot_epoch: attempt.boot_epoch, client_random, limit, backoff };
     let welcome = greeting.exchange(&mut link, &hello, jitter).await?;
     link.enter_session(welcome.session);
     check_welcome(&welcome, config).map_err(Failure::Fatal)?;
@@ -74,7 +88,9 @@ pub(super) async fn open_session(
 
 struct Greeting<'c> {
     config: &'c GatewayConfig,
+    boot_epoch: u64,
     client_random: [u8; 32],
+    limit: Duration,
     backoff: Backoff,
 }
 
@@ -85,8 +101,7 @@ impl Greeting<'_> {
         hello: &[u8],
         jitter: &mut Jitter,
     ) -> Result<Welcome, Failure> {
-        let limit = if link.is_udp() { UDP_ATTEMPT } else { self.config.attempt_timeout };
-        let ends = Instant::now() + limit;
+        let ends = Instant::now() + self.limit;
         let mut repeat_at = ends;
         let mut hello_due = true;
         loop {
@@ -143,8 +158,7 @@ impl Greeting<'_> {
     }
 
     fn is_ours(&self, welcome: &Welcome) -> bool {
-        welcome.boot_epoch == self.config.boot_epoch
-            && self.client_random.starts_with(&welcome.client_random_echo)
+        welcome.boot_epoch == self.boot_epoch && self.client_random.starts_with(&welcome.client_random_echo)
     }
 
     fn on_refusal(&self, refusal: &Refusal<'_>, on_udp: bool) -> Result<Step, Failure> {
@@ -154,7 +168,7 @@ impl Greeting<'_> {
             Reaction::Fatal => Err(Failure::Fatal(ClientError::Refused { code, text })),
             Reaction::Hold if on_udp => Ok(Step::HelloAfter(retry_after)),
             Reaction::Ignore => Ok(Step::Nothing),
-            Reaction::Hold | Reaction::Reconnect => {
+            Reaction::Hold | Reaction::Reconnect | Reaction::Renumber => {
                 Err(Failure::Again(Disconnect::Refused { code, text }, retry_after))
             }
         }

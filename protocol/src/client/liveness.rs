@@ -20,6 +20,7 @@ pub(super) enum Pulse {
 pub(super) struct Liveness {
     ping_every: Duration,
     pong_timeout: Duration,
+    idle_timeout: Duration,
     last_sent: Instant,
     last_received: Instant,
     /// The first ping since a frame came.
@@ -31,10 +32,10 @@ impl Liveness {
     /// A session that begins now: pings at a third of the daemon's idle timeout.
     pub(super) fn new(now: Instant, idle_timeout: Duration, pong_timeout: Duration) -> Self {
         let ping_every = idle_timeout / 3;
-        let pong_timeout = pong_timeout.min(idle_timeout);
         Self {
             ping_every,
-            pong_timeout,
+            pong_timeout: pong_timeout.min(idle_timeout),
+            idle_timeout,
             last_sent: now,
             last_received: now,
             unanswered_since: None,
@@ -58,12 +59,17 @@ impl Liveness {
         self.unanswered_since.get_or_insert(now);
     }
 
+    /// When to stop believing in a daemon that answers no ping since then.
+    fn lost_at(&self, unanswered_since: Instant) -> Instant {
+        (unanswered_since + self.pong_timeout).min(self.last_received + self.idle_timeout)
+    }
+
     /// What is due now.
     pub(super) fn pulse(&self, now: Instant) -> Pulse {
-        let due = match self.unanswered_since {
-            Some(since) if now >= since + self.pong_timeout => return Pulse::Lost,
+        let due = match self.unanswered_since.map(|since| self.lost_at(since)) {
+            Some(lost_at) if now >= lost_at => return Pulse::Lost,
             // A ping may be lost on its way: ask three times before giving up.
-            Some(since) => (self.last_ping + self.pong_timeout / 3, since + self.pong_timeout),
+            Some(lost_at) => (self.last_ping + self.pong_timeout / 3, lost_at),
             None => {
                 let due = self.last_sent.min(self.last_received) + self.ping_every;
                 (due, due)
@@ -95,6 +101,17 @@ mod tests {
         assert_eq!(liveness.pulse(after(start, 12)), Pulse::Ping);
         liveness.pinged(after(start, 12));
         assert_eq!(liveness.pulse(after(start, 16)), Pulse::Lost);
+    }
+
+    #[tokio::test]
+    async fn a_daemon_silent_for_the_idle_timeout_is_left_however_patient_the_gateway() {
+        let start = Instant::now();
+        let mut liveness = Liveness::new(start, IDLE, Duration::from_secs(300));
+        liveness.pinged(after(start, 10));
+        assert_eq!(liveness.pulse(after(start, 20)), Pulse::Ping);
+        liveness.pinged(after(start, 20));
+        assert_eq!(liveness.pulse(after(start, 29)), Pulse::Quiet(after(start, 30)));
+        assert_eq!(liveness.pulse(after(start, 30)), Pulse::Lost);
     }
 
     #[tokio::test]

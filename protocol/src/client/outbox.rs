@@ -85,6 +85,16 @@ impl Outbox {
         self.frames.push_back(Pending::new(frame, tag, undecided_times, now));
     }
 
+    /// Numbers what has no record from 1: a new epoch begins. The session is over.
+    pub(super) fn renumber(&mut self) {
+        self.frames.retain(|pending| !pending.finished);
+        for (pending, sequence) in self.frames.iter_mut().zip(1..) {
+            pending.frame.number(sequence);
+        }
+        self.first_sequence = 1;
+        self.next_to_send = 1;
+    }
+
     /// The hello's first unacked: the lowest sequence without a record from any session.
     pub(super) fn first_unacked(&mut self) -> u64 {
         while self.frames.front().is_some_and(|pending| pending.finished) {

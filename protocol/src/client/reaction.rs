@@ -17,6 +17,8 @@ pub(super) enum Reaction {
     Reconnect,
     /// The frame (or the hello) is to be sent again after the wait the daemon names.
     Hold,
+    /// The numbering is another frame's: a new epoch, after a wait.
+    Renumber,
     /// One datagram was lost or damaged; the timers see to it.
     Ignore,
 }
@@ -27,8 +29,8 @@ pub(super) const fn reaction(code: RefusalCode, on_udp: bool, when_refused: When
         RefusalCode::Malformed
         | RefusalCode::Oversize
         | RefusalCode::UnknownCriticalKind
-        | RefusalCode::UnexpectedKind
-        | RefusalCode::SequenceReused => Reaction::Fatal,
+        | RefusalCode::UnexpectedKind => Reaction::Fatal,
+        RefusalCode::SequenceReused => Reaction::Renumber,
         RefusalCode::UnsupportedVersion
         | RefusalCode::UnknownGateway
         | RefusalCode::GatewayDisabled

@@ -1,12 +1,13 @@
 //! One session: from its welcome until it is lost, left or done.
 
-use std::io;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
+use super::config::Target;
 use super::driver::{Channels, Driver, deadline_over};
+use super::ending::{Next, SessionEnd};
 use super::error::{ClientError, Disconnect};
 use super::event::Event;
 use super::frame::FrameLimits;
@@ -20,29 +21,6 @@ const READS_AT_A_STRETCH: usize = 16;
 /// Room for the largest frame that carries no data.
 const SMALL_FRAME_BYTES: usize = 64;
 
-/// How a session ended.
-#[derive(Debug)]
-pub(super) enum SessionEnd {
-    /// Everything was answered, or nobody waits any more.
-    Done,
-    /// The next may go better.
-    Lost { cause: Disconnect, retry_after: Duration, at_once: bool },
-    /// Nothing will help.
-    Fatal(ClientError),
-}
-
-impl From<io::Error> for SessionEnd {
-    fn from(error: io::Error) -> Self {
-        Disconnect::from(error).into()
-    }
-}
-
-impl From<Disconnect> for SessionEnd {
-    fn from(cause: Disconnect) -> Self {
-        Self::Lost { cause, retry_after: Duration::ZERO, at_once: false }
-    }
-}
-
 /// What belongs to one session only.
 struct Session {
     link: Link,
@@ -54,14 +32,27 @@ struct Session {
     pings: u64,
 }
 
+impl Session {
+    /// However a daemon that said goodbye goes, the session ended by that; one that was of use is no failed attempt.
+    fn ended(&self, end: SessionEnd) -> SessionEnd {
+        match end {
+            SessionEnd::Lost { retry_after, .. } if self.draining_until.is_some() => {
+                let next = if self.useful { Next::ElsewhereAtOnce } else { Next::Backoff };
+                SessionEnd::Lost { cause: Disconnect::Draining, retry_after, next }
+            }
+            end => end,
+        }
+    }
+}
+
 impl Driver {
     /// Speaks with the daemon until the session ends.
-    pub(super) async fn converse(&mut self, link: Link, welcome: Welcome) -> SessionEnd {
+    pub(super) async fn converse(&mut self, link: Link, target: Target, welcome: Welcome) -> SessionEnd {
         let now = Instant::now();
         let idle_timeout = Duration::from_millis(u64::from(welcome.idle_timeout_ms));
         self.outbox.begin_session(welcome.window_frames);
         self.channels.limits.send_replace(Some(FrameLimits::of(&welcome, link.is_udp())));
-        self.tell(Event::Connected { welcome, resumed: self.summary.sessions > 0 });
+        self.tell(Event::Connected { target, welcome, resumed: self.summary.sessions > 0 });
         self.summary.sessions += 1;
         let liveness = Liveness::new(now, idle_timeout, self.config.pong_timeout);
         let mut session = Session { link, liveness, draining_until: None, useful: false, pings: 0 };
@@ -73,7 +64,7 @@ impl Driver {
                     let _ = say_goodbye(&mut session.link);
                     return SessionEnd::Done;
                 }
-                Err(end) => return end,
+                Err(end) => return session.ended(end),
             }
         }
     }
@@ -207,7 +198,10 @@ impl Driver {
                 Ok(Taken::Nothing)
             }
             Reaction::Ignore => Ok(Taken::Nothing),
-            Reaction::Hold | Reaction::Reconnect => {
+            Reaction::Hold | Reaction::Reconnect | Reaction::Renumber => {
+                if code == RefusalCode::SequenceReused {
+                    self.begin_epoch().map_err(SessionEnd::Fatal)?;
+                }
                 let cause = Disconnect::Refused { code, text };
                 Ok(Taken::Ended { cause, retry_after, forgotten: code == RefusalCode::UnknownSession })
             }
@@ -220,6 +214,7 @@ impl Driver {
             Taken::Records => {
                 session.useful = true;
                 self.reconnect.reset();
+                self.targets.forgive();
             }
             Taken::Ping(Ping { token, .. }) => {
                 send_small(&mut session.link, |buffer| Pong { token, time_us: 0 }.encode(buffer))?;
@@ -235,7 +230,8 @@ impl Driver {
             Taken::Ended { cause, retry_after, forgotten } => {
                 // A daemon that forgot a session that worked has restarted: it is told at once.
                 let at_once = forgotten && session.useful && retry_after.is_zero();
-                return Err(SessionEnd::Lost { cause, retry_after, at_once });
+                let next = if at_once { Next::SameAtOnce } else { Next::Backoff };
+                return Err(SessionEnd::Lost { cause, retry_after, next });
             }
         }
         Ok(())

@@ -8,7 +8,9 @@
 )]
 
 mod daemon;
+mod elsewhere;
 mod refused;
+mod renumbered;
 mod tcp;
 mod udp;
 

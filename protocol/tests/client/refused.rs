@@ -5,10 +5,10 @@ use std::time::Duration;
 use beacon_protocol::client::{
     BackoffRange, ClientError, Disconnect, Event, Gateway, GatewayConfig, Target, WhenRefused,
 };
-use beacon_protocol::{OutcomeCode, RefusalCode, Welcome};
+use beacon_protocol::{OutcomeCode, RefusalCode};
 use tokio::time::Instant;
 
-use crate::daemon::{EPOCH, SESSION, TcpDaemon, UdpDaemon, all, refusal, welcome};
+use crate::daemon::{EPOCH, SESSION, TcpDaemon, UdpDaemon, all, refusal};
 use crate::tcp::connected;
 use crate::{BASE, PATIENCE, answer, event, frame};
 
@@ -54,9 +54,9 @@ async fn a_refusal_for_good_ends_the_client_with_its_code_and_text() {
     let (mut gateway, mut connection) = connected(&daemon, daemon.config()).await;
     gateway.send(frame(BASE, &["a"]), 0).await.unwrap();
     connection.batches(1).await;
-    connection.send(|buffer| refusal(1, RefusalCode::SequenceReused, 0).encode(buffer)).await;
+    connection.send(|buffer| refusal(1, RefusalCode::Malformed, 0).encode(buffer)).await;
     let ended = ending(&mut gateway).await;
-    let is_the_refusal = |error: &ClientError| matches!(error, ClientError::Refused { code: RefusalCode::SequenceReused, text } if text == "as the test says");
+    let is_the_refusal = |error: &ClientError| matches!(error, ClientError::Refused { code: RefusalCode::Malformed, text } if text == "as the test says");
     assert!(is_the_refusal(&ended), "{ended}");
     let send = gateway.send(frame(BASE, &["b"]), 0).await.unwrap_err();
     assert!(is_the_refusal(&send), "{send}");
@@ -228,17 +228,4 @@ async fn no_daemon_is_an_error_after_the_deadline_that_names_the_target() {
     assert!(matches!(error, ClientError::Unreachable { .. }), "{error}");
     let Target::Tcp(address) = address else { panic!("not TCP") };
     assert!(error.to_string().contains(&format!("tcp://{address}")), "{error}");
-}
-
-#[tokio::test]
-async fn a_lost_numbering_is_not_used() {
-    let daemon = TcpDaemon::bind().await;
-    let serve = async {
-        let mut connection = daemon.accept().await;
-        let hello = connection.next().await.hello();
-        connection.send(|buffer| Welcome { last_acked: 12, ..welcome(&hello) }.encode(buffer)).await;
-    };
-    let (gateway, ()) = tokio::join!(Gateway::connect(daemon.config()), serve);
-    let error = gateway.unwrap_err();
-    assert!(matches!(error, ClientError::NumberingLost { last_acked: 12, next: 1 }), "{error}");
 }

@@ -182,7 +182,7 @@ async fn a_forgotten_session_is_opened_again_and_everything_unfinished_sent() {
     let records = [all(21, OutcomeCode::Identified, 1), all(22, OutcomeCode::Identified, 1)];
     daemon.ack(22, 0, &records).await;
     let resumed = event(&mut gateway, |event| match event {
-        Event::Connected { welcome, resumed: true } => Some(welcome.session),
+        Event::Connected { welcome, resumed: true, .. } => Some(welcome.session),
         _ => None,
     });
     assert_eq!(resumed.await, SESSION + 1);

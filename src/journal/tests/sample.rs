@@ -38,7 +38,7 @@ pub(in crate::journal) fn entry(number: u64, first_identity: u64, identities: us
             level: AckLevel::Journal,
             answered_up_to: number - 1,
         }),
-        block: Block { identities: (0..identities).map(identity).collect(), preferences: Vec::new() },
+        block: Block { identities: (0..identities).map(identity).collect(), preferences: Vec::new() }.into(),
     })
 }
 
@@ -107,7 +107,7 @@ pub(in crate::journal) fn any_entry() -> impl Strategy<Value = JournalEntry> {
             first_identity,
             accepted_at: Timestamp::from_micros(accepted_at),
             kind,
-            block: Block { identities, preferences },
+            block: Block { identities, preferences }.into(),
         },
     )
 }

@@ -38,8 +38,8 @@ pub(super) struct Incoming {
 impl Incoming {
     /// Serves the session to its end.
     pub(super) async fn serve(mut self, greeting: Greeting) {
-        let Greeting { gateway, first_unacked, welcome } = greeting;
-        let sequences = Sequences::new(Order::Any, first_unacked, welcome.window_frames);
+        let welcome = &greeting.welcome;
+        let sequences = Sequences::new(Order::Any, greeting.first_unacked, welcome.window_frames);
         let sequences = Arc::new(Mutex::new(sequences));
         let answers_at_once = usize::try_from(welcome.window_frames).unwrap_or(usize::MAX);
         let (outgoing, answers) = mpsc::channel(answers_at_once);
@@ -47,7 +47,7 @@ impl Incoming {
         let context = Arc::clone(&self.shard.context);
         let latencies = Arc::clone(context.pipeline.latencies());
         let answerer = Answerer::new(outlet, Arc::clone(&sequences), answers_at_once, latencies);
-        let mut inlet = Inlet::new(Arc::clone(&context), gateway, Order::Any, sequences, outgoing);
+        let mut inlet = Inlet::new(Arc::clone(&context), &greeting, Order::Any, sequences, outgoing);
         let reading = async move {
             // A frame that waits for room when the daemon stops has not been begun with.
             if context.stop.run_until_cancelled(self.take_frames(&mut inlet)).await.is_none() {
