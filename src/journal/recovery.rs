@@ -73,6 +73,28 @@ pub struct TornTail {
     pub end_number: u64,
 }
 
+/// What a journal held at some time.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// What was found.
+    pub recovery: Recovery,
+    /// Its segments, in order.
+    pub segments: Vec<SegmentSummary>,
+}
+
+/// A segment, in numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SegmentSummary {
+    /// Its file.
+    pub path: PathBuf,
+    /// Length of the file.
+    pub bytes: u64,
+    /// Where its last sound block ends.
+    pub used_bytes: u64,
+    /// Entries in it, those that another segment has too among them.
+    pub entries: u64,
+}
+
 /// Why a journal cannot be opened. Damage is no reason.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -130,6 +152,19 @@ pub(super) struct Found {
 
 /// Where a segment was opened of which nothing is sound: no entry is looked for in it.
 const NOWHERE: Position = Position { number: u64::MAX, identity: u64::MAX };
+
+impl Found {
+    pub(super) fn into_snapshot(self, storage: &dyn Storage) -> Snapshot {
+        let summary = |(segment, entries): (Segment, u64)| SegmentSummary {
+            path: storage.path(&segment_name(segment.id)),
+            bytes: segment.file_bytes,
+            used_bytes: segment.used_bytes,
+            entries,
+        };
+        let segments = self.segments.into_iter().zip(self.entries).map(summary).collect();
+        Snapshot { recovery: self.recovery, segments }
+    }
+}
 
 /// How often the directory is listed again for what came while it was read.
 const LISTINGS: usize = 3;
