@@ -6,6 +6,7 @@ mod check;
 mod csv_file;
 mod dead_letter;
 mod gateway;
+mod journal;
 mod migrate;
 mod registry;
 mod serve;
@@ -73,6 +74,9 @@ enum Command {
     /// The registered gateways
     #[command(subcommand)]
     Gateway(gateway::GatewayCommand),
+    /// What is accepted and not in every store yet
+    #[command(subcommand)]
+    Journal(journal::JournalCommand),
     /// The rows that stores refused
     #[command(subcommand)]
     DeadLetter(dead_letter::DeadLetterCommand),
@@ -199,6 +203,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Beacon(command) => beacon::run(command),
         Command::Gateway(command) => gateway::run(command),
         Command::Migrate(args) => migrate::run(&args),
+        Command::Journal(command) => journal::run(command),
         Command::DeadLetter(command) => dead_letter::run(command),
         Command::Stats(args) => stats::run(&args),
     };

@@ -25,7 +25,7 @@ mod shown;
 mod storage;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use self::append::Start;
@@ -33,7 +33,7 @@ pub use self::append::{AppendError, Appender};
 pub use self::entry::{EntryKind, JournalEntry, JournalState, StoreCursor};
 pub use self::read::{JournalReader, ReadError, ReadOn};
 use self::recovery::SEGMENTS_MIN;
-pub use self::recovery::{DamagedRange, OpenError, Recovery, TornTail};
+pub use self::recovery::{DamagedRange, OpenError, Recovery, SegmentSummary, Snapshot, TornTail};
 pub use self::shared::JournalUsage;
 use self::shared::{Preparer, Shared};
 use self::storage::{Directory, Storage};
@@ -71,6 +71,16 @@ pub fn open(
     visit: &mut dyn FnMut(Arc<JournalEntry>),
 ) -> Result<Opened, OpenError> {
     open_on(Arc::new(Directory::new(&settings.directory)), settings, visit)
+}
+
+/// Reads the journal of this directory and changes nothing, beside a daemon too: what that writes meanwhile may be in it
+/// or not, and a block that it is writing just now is not taken for damage. `visit` as in [`open`].
+///
+/// # Errors
+/// As [`open`].
+pub fn snapshot(directory: &Path, visit: &mut dyn FnMut(Arc<JournalEntry>)) -> Result<Snapshot, OpenError> {
+    let storage = Directory::new(directory);
+    Ok(recovery::read(&storage, visit)?.into_snapshot(&storage))
 }
 
 fn open_on(

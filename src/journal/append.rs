@@ -413,11 +413,14 @@ impl Appender {
             active.at = at;
         }
         let mut shared = self.shared.state();
+        for earlier in &mut shared.segments {
+            earlier.void_limit = earlier.void_limit.min(void_from);
+        }
         shared.segments.push_back(Segment {
             id,
             file_bytes: segment_bytes,
             used_bytes: 0,
-            void_from,
+            void_limit: u64::MAX,
             opened_at: self.durable,
             end: None,
             clean_end: true,

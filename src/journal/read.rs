@@ -55,9 +55,10 @@ struct Place {
 struct View {
     id: u64,
     used_bytes: u64,
-    /// Its entries from here on do not count.
-    void_limit: u64,
     opened_at: Position,
+    /// Its entries from here on were not known to be durable when a later segment was opened. If they count, they are
+    /// there too.
+    limit: u64,
     is_last: bool,
     durable: Position,
 }
@@ -196,7 +197,10 @@ impl JournalReader {
             let Content::Entry(entry) = found.content else {
                 continue;
             };
-            if header.number >= view.void_limit || header.number < place.last.number {
+            if header.number >= view.limit {
+                return Step::End;
+            }
+            if header.number < place.last.number {
                 continue;
             }
             if header.number >= view.durable.number {
@@ -213,8 +217,8 @@ impl JournalReader {
                 place.kept = Some(Found { content: Content::Entry(entry), hole: None, ..found });
                 return Step::Enough;
             }
-            limits.take(&entry);
             let first = Position { number: read.next.max(place.last.number), identity: place.last.identity };
+            limits.take(&entry);
             let end = Position { number: header.joins, identity: header.first_identity };
             let hole = place.hole.take();
             self.shared.lost(view.id, hole, first, end, read);
@@ -283,13 +287,13 @@ impl Shared {
 fn view(state: &State, id: u64) -> Option<View> {
     let at = state.segments.iter().position(|segment| segment.id == id)?;
     let segment = state.segments.get(at)?;
-    let void_limit =
-        state.segments.iter().skip(at + 1).map(|later| later.void_from).min().unwrap_or(u64::MAX);
+    let later = state.segments.iter().skip(at + 1);
+    let written_again_from = later.map(|later| later.opened_at.number).min();
     Some(View {
         id,
         used_bytes: segment.used_bytes,
-        void_limit,
         opened_at: segment.opened_at,
+        limit: written_again_from.unwrap_or(u64::MAX).min(segment.void_limit),
         is_last: at + 1 == state.segments.len(),
         durable: state.durable,
     })

@@ -73,6 +73,28 @@ pub struct TornTail {
     pub end_number: u64,
 }
 
+/// What a journal held at some time.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// What was found.
+    pub recovery: Recovery,
+    /// Its segments, in order.
+    pub segments: Vec<SegmentSummary>,
+}
+
+/// A segment, in numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SegmentSummary {
+    /// Its file.
+    pub path: PathBuf,
+    /// Length of the file.
+    pub bytes: u64,
+    /// Where its last sound block ends.
+    pub used_bytes: u64,
+    /// Entries in it, those that another segment has too among them.
+    pub entries: u64,
+}
+
 /// Why a journal cannot be opened. Damage is no reason.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -131,6 +153,19 @@ pub(super) struct Found {
 /// Where a segment was opened of which nothing is sound: no entry is looked for in it.
 const NOWHERE: Position = Position { number: u64::MAX, identity: u64::MAX };
 
+impl Found {
+    pub(super) fn into_snapshot(self, storage: &dyn Storage) -> Snapshot {
+        let summary = |(segment, entries): (Segment, u64)| SegmentSummary {
+            path: storage.path(&segment_name(segment.id)),
+            bytes: segment.file_bytes,
+            used_bytes: segment.used_bytes,
+            entries,
+        };
+        let segments = self.segments.into_iter().zip(self.entries).map(summary).collect();
+        Snapshot { recovery: self.recovery, segments }
+    }
+}
+
 /// How often the directory is listed again for what came while it was read.
 const LISTINGS: usize = 3;
 
@@ -154,12 +189,11 @@ pub(super) fn read(
         }
         let mut void_limit = u64::MAX;
         for opening in openings.iter_mut().rev() {
-            let own = opening.segment.void_from;
-            opening.void_limit = void_limit;
-            void_limit = void_limit.min(own);
+            opening.segment.void_limit = void_limit;
+            void_limit = void_limit.min(opening.void_from);
         }
         for opening in openings {
-            if let Some((segment, count)) = segment(storage, opening, &mut merge)? {
+            if let Some((segment, count)) = segment(storage, opening.segment, &mut merge)? {
                 segments.push(segment);
                 entries.push(count);
             }
@@ -191,8 +225,8 @@ fn list(storage: &dyn Storage, from: u64) -> Result<Vec<(u64, u64)>, OpenError> 
 /// A segment of which the first sound block was read.
 struct Opening {
     segment: Segment,
-    /// Its entries from here on do not count.
-    void_limit: u64,
+    /// Earlier segments' entries from here on do not count.
+    void_from: u64,
 }
 
 /// Opens a segment for reading; nothing if it has been recycled since it was listed.
@@ -219,22 +253,21 @@ fn opening(storage: &dyn Storage, id: u64, file_bytes: u64) -> Result<Option<Ope
         id,
         file_bytes,
         used_bytes: 0,
-        void_from: first.map_or(u64::MAX, |header| header.void_from),
+        void_limit: u64::MAX,
         opened_at: first.map_or(NOWHERE, |header| header.durable),
         end: None,
         clean_end: first.is_some(),
         reusable: true,
         marks: Vec::new(),
     };
-    Ok(Some(Opening { segment, void_limit: u64::MAX }))
+    Ok(Some(Opening { segment, void_from: first.map_or(u64::MAX, |header| header.void_from) }))
 }
 
 fn segment(
     storage: &dyn Storage,
-    opening: Opening,
+    mut segment: Segment,
     merge: &mut Merge<'_>,
 ) -> Result<Option<(Segment, u64)>, OpenError> {
-    let Opening { mut segment, void_limit } = opening;
     let Some(mut scan) = scan(storage, segment.id, segment.file_bytes)? else {
         return Ok(None);
     };
@@ -251,7 +284,7 @@ fn segment(
             Content::State(None) => {}
             Content::Entry(entry) => {
                 entries += 1;
-                if found.header.number < void_limit {
+                if found.header.number < segment.void_limit {
                     segment.mark(found.header.number, found.at);
                     segment.end = segment.end.max(Some(found.header.end()));
                     merge.entry(&found.header, entry);

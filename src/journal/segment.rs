@@ -114,8 +114,8 @@ pub(super) struct Segment {
     pub(super) file_bytes: u64,
     /// Up to here there are blocks that count.
     pub(super) used_bytes: u64,
-    /// Earlier segments' entries from here on do not count.
-    pub(super) void_from: u64,
+    /// Its entries from here on do not count: their sync failed.
+    pub(super) void_limit: u64,
     /// What was durable when it was opened: its entries are behind this.
     pub(super) opened_at: Position,
     /// Where its last entry ends, if it has one.

@@ -15,8 +15,8 @@ pub(super) struct Merge<'v> {
     visit: &'v mut dyn FnMut(Arc<JournalEntry>),
     durable: Position,
     recycled: Position,
-    /// The first entry: its number, and from where on it says that there is none before it.
-    first: Option<(u64, Position)>,
+    /// The number of the lowest entry.
+    first: Option<u64>,
     /// Where the highest entry ends, and its segment.
     last: Option<(Position, u64)>,
     /// Entries not yet known to be durable. Whatever shows that they are was written after them.
@@ -25,8 +25,6 @@ pub(super) struct Merge<'v> {
     visited: u64,
     /// Numbers missing, in order.
     gaps: Vec<Gap>,
-    /// Before the first entry.
-    front: Vec<Region>,
     /// Holes since the last entry.
     holes: Vec<Region>,
     trailing: Option<(Region, Position, Position)>,
@@ -61,7 +59,6 @@ impl<'v> Merge<'v> {
             pending: BTreeMap::new(),
             visited: 0,
             gaps: Vec::new(),
-            front: Vec::new(),
             holes: Vec::new(),
             trailing: None,
             vacant: Vec::new(),
@@ -104,23 +101,21 @@ impl<'v> Merge<'v> {
     pub(super) fn entry(&mut self, header: &BlockHeader, entry: JournalEntry) {
         let holes = std::mem::take(&mut self.holes);
         let joint = Position { number: header.joins, identity: header.first_identity };
-        match self.last {
-            Some((last, _)) if header.number < last.number => return self.again(header, entry),
-            Some((last, behind)) if header.joins > last.number => {
-                self.gaps.push(Gap { first: last, end: joint, regions: holes, behind });
-            }
-            Some(_) => {}
-            None => {
-                self.first = Some((header.number, joint));
-                self.front = holes;
-            }
+        // What is missing at the front may have been recycled; that is known at the end.
+        let (last, behind) = self.last.unwrap_or((Position::START, 0));
+        if header.number < last.number {
+            return self.again(header, entry);
         }
+        if header.joins > last.number {
+            self.gaps.push(Gap { first: last, end: joint, regions: holes, behind });
+        }
+        self.first = self.first.or(Some(header.number));
         self.last = Some((header.end(), header.segment));
         self.pending.insert(header.number, Arc::new(entry));
     }
 
-    /// An entry whose number has been passed: the same one, written again. It may fill what was missing, and it says
-    /// of what numbers there never was one.
+    /// An entry whose number has been passed, written again. It may fill what was missing, and it says of what numbers
+    /// there never was one.
     fn again(&mut self, header: &BlockHeader, entry: JournalEntry) {
         let joint = Position { number: header.joins, identity: header.first_identity };
         let mut missed = false;
@@ -135,8 +130,15 @@ impl<'v> Merge<'v> {
             let behind = Gap { first: gap.first.max(header.end()), ..gap };
             self.gaps.extend([before, behind].into_iter().filter(|gap| gap.first.number < gap.end.number));
         }
-        if missed && header.number >= self.visited {
+        // The later one counts: the earlier may be one whose sync failed, and that was decided anew.
+        if header.number >= self.visited && (missed || self.pending.contains_key(&header.number)) {
+            self.first = self.first.min(Some(header.number));
             self.pending.insert(header.number, Arc::new(entry));
+            if let Some((last, segment)) = &mut self.last
+                && last.number == header.end().number
+            {
+                (*last, *segment) = (header.end(), header.segment);
+            }
         }
     }
 
@@ -149,8 +151,8 @@ impl<'v> Merge<'v> {
     ) -> Found {
         let (durable, recycled) = (self.durable, self.recycled);
         let next = self.last.map_or(durable, |(last, _)| last.max(durable));
-        let first_number = self.first.map_or(next.number, |(number, _)| number);
-        self.gaps_at_the_ends();
+        let first_number = self.first.unwrap_or(next.number);
+        self.gap_at_the_end();
         let torn = self.torn(next);
         let mut damage = Vec::new();
         for mut gap in std::mem::take(&mut self.gaps) {
@@ -179,19 +181,12 @@ impl<'v> Merge<'v> {
         Found { recovery, segments, entries, durable, recycled, state_home, vacant: self.vacant }
     }
 
-    /// What is missing before the first entry and behind the last.
-    fn gaps_at_the_ends(&mut self) {
-        let (recycled, durable) = (self.recycled, self.durable);
-        let front = self.first.map_or(durable, |(_, joint)| joint);
-        let holes = std::mem::take(&mut self.holes);
-        if recycled.number < front.number {
-            let regions = if self.first.is_some() { std::mem::take(&mut self.front) } else { holes.clone() };
-            self.gaps.insert(0, Gap { first: recycled, end: front, regions, behind: 0 });
-        }
-        if let Some((last, behind)) = self.last
-            && last.number < durable.number
-        {
-            self.gaps.push(Gap { first: last, end: durable, regions: holes, behind });
+    /// What is missing behind the last entry.
+    fn gap_at_the_end(&mut self) {
+        let regions = std::mem::take(&mut self.holes);
+        let (first, behind) = self.last.unwrap_or((Position::START, 0));
+        if first.number < self.durable.number {
+            self.gaps.push(Gap { first, end: self.durable, regions, behind });
         }
     }
 
