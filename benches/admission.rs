@@ -9,6 +9,7 @@
 )]
 
 use std::hint::black_box;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,14 +21,16 @@ use beacond::domain::beacon::{Beacon, BeaconId, BeaconStatus};
 use beacond::domain::clock::{ClockReading, TimeLimits};
 use beacond::domain::confidence::ConfidenceSettings;
 use beacond::domain::customer::CustomerId;
+use beacond::domain::frame::AckLevel;
 use beacond::domain::gateway::{Gateway, GatewayId, GatewayStatus, StoreScope};
 use beacond::domain::identity::CustomerIdentity;
 use beacond::domain::sighting::{BeaconClaim, ClaimedSighting};
 use beacond::domain::time::Timestamp;
+use beacond::journal::JournalSettings;
 use beacond::latency::Latencies;
 use beacond::pipeline::{
-    Admitted, Admitter, BatchLimits, DirectorySettings, Pipeline, PipelinePorts, PipelineSettings, Received,
-    TierSettings,
+    Admitted, Admitter, BatchLimits, DirectorySettings, FrameClaim, Pipeline, PipelinePorts,
+    PipelineSettings, Received, TierSettings,
 };
 use beacond::ports::{
     BatchWriter, Block, Clock, DeadLetter, DeadLetters, Delivery, PortFuture, StoreError, SystemOfRecord,
@@ -58,9 +61,10 @@ fn admission(criterion: &mut Criterion) {
             let mut pipelines = Vec::new();
             bencher.iter_batched(
                 || {
-                    let pipeline = pipeline();
-                    pipelines.push(Arc::clone(&pipeline));
-                    (Admitter::new(pipeline), gateway())
+                    let home = tempfile::tempdir().unwrap();
+                    let pipeline = pipeline(home.path());
+                    pipelines.push((Arc::clone(&pipeline), home));
+                    (Admitter::new(pipeline, AckLevel::Journal), gateway())
                 },
                 |(mut admitter, gateway)| {
                     runtime.block_on(async {
@@ -71,7 +75,7 @@ fn admission(criterion: &mut Criterion) {
                 },
                 BatchSize::PerIteration,
             );
-            for pipeline in pipelines {
+            for (pipeline, _) in &pipelines {
                 pipeline.close();
             }
         });
@@ -99,7 +103,8 @@ async fn admit(admitter: &mut Admitter, gateway: &Gateway, frame: &[u8]) -> Admi
             customer_id: sighting.customer_id,
         })
         .collect();
-    admitter.sightings(gateway, &Received::now(&Stands), &claims, &sightings).await
+    let claim = FrameClaim { boot_epoch: 1, sequence: frame.sequence, checksum: 0, answered_up_to: 0 };
+    admitter.sightings(gateway, claim, &Received::now(&Stands), &claims, &sightings).await
 }
 
 fn decode(frame: &[u8]) -> Sightings<'_> {
@@ -143,7 +148,7 @@ fn gateway() -> Gateway {
     Gateway { id: "g".parse().unwrap(), stores: StoreScope::Every, status: GatewayStatus::Active }
 }
 
-fn pipeline() -> Arc<Pipeline> {
+fn pipeline(home: &Path) -> Arc<Pipeline> {
     let batch = BatchLimits { rows: 5_000, bytes: 4 << 20, age: Duration::from_millis(5) };
     let settings = PipelineSettings {
         time: TimeLimits::default(),
@@ -151,6 +156,12 @@ fn pipeline() -> Arc<Pipeline> {
         horizon_us: 900_000_000,
         window_entries: 10_000_000,
         queue_rows: 1_000_000,
+        frames_remembered: 100_000,
+        journal: JournalSettings {
+            directory: home.join("journal"),
+            segment_bytes: 64 << 20,
+            max_bytes: 8 << 30,
+        },
         batch,
         events_batch: batch,
         question_timeout: Duration::from_secs(2),
@@ -169,6 +180,7 @@ fn pipeline() -> Arc<Pipeline> {
         refreshes: TaskGroup::new("refreshes"),
     };
     let (pipeline, _writers) = Pipeline::start(&settings, ports, [1; 16]).unwrap();
+    pipeline.past_known(None);
     pipeline
 }
 

@@ -95,7 +95,7 @@ impl Window {
         );
         assert!(accepted.is_ok(), "the limit leaves room");
         if let Ok(position) = accepted {
-            self.window.stored(position);
+            self.window.stored(position.after());
         }
     }
 

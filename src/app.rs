@@ -10,6 +10,7 @@ use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use tokio::runtime::{Builder, Runtime};
@@ -22,15 +23,19 @@ use self::stores::{Background, Stores};
 use crate::clock::SystemClock;
 use crate::config::{Config, ConfigError};
 use crate::data_dir::{DataDir, DataDirError, Holder};
+use crate::journal::OpenError;
 use crate::latency::Latencies;
 use crate::listen::{BindError, ListenSettings, Listeners};
 use crate::ops::{AdminSources, AdminThread, Reason, Sample};
-use crate::pipeline::{Ledger, Pipeline, PipelinePorts, WriterThreads};
+use crate::pipeline::{Ledger, Left, Pipeline, PipelineError, PipelinePorts, WriterThreads};
 use crate::ports::Clock;
 use crate::stores::dead_letters::DeadLetterFile;
 use crate::stores::snapshot::SNAPSHOT_FILE;
-use crate::stores::sqlite::OpenError;
+use crate::stores::sqlite;
 use crate::tasks::TaskGroup;
+
+/// How long the stores are given after the last session has ended, however long that took.
+const STORING_AT_LEAST: Duration = Duration::from_millis(500);
 
 /// A daemon with everything opened and bound, serving nothing yet.
 #[derive(Debug)]
@@ -66,10 +71,10 @@ pub struct Addresses {
 /// How a daemon ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// Every session ended within the drain deadline, and everything accepted is stored.
-    Clean,
-    /// Some sessions were cut off at the drain deadline. Nothing that was acknowledged is lost.
-    CutOff,
+    /// Everything accepted is in every store.
+    Stored,
+    /// Some of it waits in the journal for the next start. Nothing that was acknowledged is lost.
+    Waiting,
 }
 
 /// Why a daemon did not start.
@@ -80,7 +85,10 @@ pub enum StartError {
     DataDir(#[from] DataDirError),
     /// The embedded store.
     #[error(transparent)]
-    Store(#[from] OpenError),
+    Store(#[from] sqlite::OpenError),
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] OpenError),
     /// The configuration of a store.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -106,6 +114,15 @@ pub enum StartError {
     /// A thread, a runtime or random numbers.
     #[error("the system does not give what a daemon needs: {0}")]
     System(#[from] io::Error),
+}
+
+impl From<PipelineError> for StartError {
+    fn from(error: PipelineError) -> Self {
+        match error {
+            PipelineError::Journal(error) => error.into(),
+            PipelineError::Thread(error) => error.into(),
+        }
+    }
 }
 
 impl StartError {
@@ -163,7 +180,7 @@ impl Daemon {
         let observer = Observer::new(
             Arc::clone(&pipeline),
             Arc::clone(listeners.counters()),
-            std::iter::once(writers.record()).chain(writers.events()).cloned().collect(),
+            &writers,
             health,
             dead_letters,
         );
@@ -202,30 +219,37 @@ impl Daemon {
 
     /// Serves gateways until `stop`, then says goodbye to them, stores what was accepted, and ends.
     #[must_use]
-    pub fn run(self, stop: &CancellationToken) -> Exit {
+    pub fn run(mut self, stop: &CancellationToken) -> Exit {
         let Addresses { tcp, udp, admin } = self.addresses;
         tracing::info!(%tcp, %udp, %admin, data_dir = %self.data_dir.path().display(), "beacond serves");
         if self.insecure_dev {
             tracing::warn!("--insecure-dev: any gateway is taken and may report every store");
         }
-        let drained = self.runtime.block_on(async {
+        let (drained, stopping_since) = self.runtime.block_on(async {
             let serving =
                 self.listeners.serve(&self.settings, Arc::clone(&self.pipeline), Arc::clone(&self.clock));
             stop.cancelled().await;
             self.stopping.cancel();
+            let stopping_since = Instant::now();
             tracing::info!("stopping: goodbye to every gateway");
             let drained = serving.stop().await;
             self.refreshes.join(self.settings.write_timeout).await;
-            drained
+            (drained, stopping_since)
         });
         self.pipeline.close();
-        self.writers.join(self.settings.drain_deadline);
+        // The stores have gone on meanwhile; a gateway that took its time takes none of theirs.
+        let deadline = (stopping_since + self.settings.drain_deadline).max(Instant::now() + STORING_AT_LEAST);
+        self.writers.hurry(deadline);
+        let Left { waiting, undone } = self.writers.join();
         self.runtime.block_on(self.background.stop());
         // Cut off are only sessions that hear nothing any more; all that was accepted has been settled above.
         self.runtime.shutdown_background();
         self.admin.stop();
-        tracing::info!(drained, "beacond has stopped");
-        if drained { Exit::Clean } else { Exit::CutOff }
+        if waiting > 0 {
+            tracing::warn!(waiting, "identities wait in the journal for the next start");
+        }
+        tracing::info!(drained, undone, "beacond has stopped");
+        if waiting > 0 { Exit::Waiting } else { Exit::Stored }
     }
 }
 

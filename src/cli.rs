@@ -137,7 +137,7 @@ impl From<StoreError> for Failure {
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         let code = match &error {
-            StartError::DataDir(_) | StartError::Store(_) => exit::CANNOT_CREATE,
+            StartError::DataDir(_) | StartError::Store(_) | StartError::Journal(_) => exit::CANNOT_CREATE,
             StartError::Config(_) | StartError::Wrong { .. } => exit::CONFIG,
             StartError::Listen(_) | StartError::Admin { .. } | StartError::System(_) => exit::SYSTEM,
         };

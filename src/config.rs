@@ -20,8 +20,9 @@ pub use self::stores::{PostgresRecordSettings, RecordSettings, StoreSettings};
 use self::values::{Address, Dbm, Milliseconds, Number, ScaleDbm};
 use crate::domain::clock::TimeLimits;
 use crate::domain::confidence::ConfidenceSettings;
-use crate::domain::frame::AckLevel;
+use crate::domain::frame;
 use crate::domain::time::MICROS_PER_SECOND;
+use crate::journal::JournalSettings;
 use crate::listen::ListenSettings;
 use crate::pipeline::{BatchLimits, DirectorySettings, PipelineSettings, TierSettings};
 
@@ -36,6 +37,7 @@ pub struct Config {
     sessions: Sessions,
     rules: Rules,
     pipeline: Pipeline,
+    journal: Journal,
     directory: Directory,
     stores: stores::Stores,
     postgres: stores::Postgres,
@@ -55,6 +57,7 @@ struct Listen {
 
 #[derive(Debug, Clone, Deserialize, PartialEq)]
 struct Sessions {
+    ack_level: AckLevel,
     max_tcp: Number<1, 1_000_000>,
     tcp_window_frames: Number<1, 4_096>,
     max_udp: Number<1, 1_000_000>,
@@ -67,6 +70,22 @@ struct Sessions {
     frame_timeout_ms: Milliseconds<100, 600_000>,
     write_timeout_ms: Milliseconds<100, 600_000>,
     drain_deadline_ms: Milliseconds<0, 600_000>,
+}
+
+/// What an answer promises to gateways that do not ask for more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum AckLevel {
+    Journal,
+    Stored,
+}
+
+#[derive(Debug, Clone, Deserialize, PartialEq)]
+struct Journal {
+    // At least a few of the largest entries.
+    segment_bytes: Number<4_194_304, 4_294_967_296>,
+    max_bytes: Number<16_777_216, 1_125_899_906_842_624>,
+    frames_remembered: Number<0, 100_000_000>,
 }
 
 #[derive(Debug, Clone, Deserialize, PartialEq)]
@@ -244,8 +263,11 @@ impl Config {
         ListenSettings {
             tcp: self.listen.tcp.0,
             udp: self.listen.udp.0,
-            ack_level: AckLevel::Journal,
             insecure_dev: self.insecure_dev,
+            ack_level: match sessions.ack_level {
+                AckLevel::Journal => frame::AckLevel::Journal,
+                AckLevel::Stored => frame::AckLevel::Stored,
+            },
             max_tcp_sessions: sessions.max_tcp.to_usize(),
             max_udp_sessions: sessions.max_udp.to_usize(),
             tcp_window_frames: sessions.tcp_window_frames.to_u32(),
@@ -288,6 +310,8 @@ impl Config {
             horizon_us: rules.horizon_s.to_i64() * MICROS_PER_SECOND,
             window_entries: pipeline.window_entries.to_usize(),
             queue_rows: pipeline.queue_rows.to_usize(),
+            frames_remembered: self.journal.frames_remembered.to_usize(),
+            journal: self.journal(),
             batch,
             events_batch: BatchLimits { rows: self.dynamodb.batch_rows.to_usize(), ..batch },
             question_timeout,
@@ -302,6 +326,16 @@ impl Config {
                 load_timeout: question_timeout,
                 retry_after: Duration::from_secs(1),
             },
+        }
+    }
+
+    /// The settings of the journal.
+    #[must_use]
+    pub fn journal(&self) -> JournalSettings {
+        JournalSettings {
+            directory: self.data_dir.join("journal"),
+            segment_bytes: self.journal.segment_bytes.to_u64(),
+            max_bytes: self.journal.max_bytes.to_u64(),
         }
     }
 

@@ -16,13 +16,14 @@ pub use self::reading::{Percentiles, StageReading};
 
 /// A stage of the way of a frame. Neighbours share their timestamps, so that for one frame, to the nanosecond:
 ///
-/// - received to record = decode + admit + record queue + record write
-/// - received to events = received to record + events queue + events write
-/// - received to acked = received to the last store it went to + answer; decode + admit + answer where it brought
-///   nothing to store.
+/// - received to record = decode + admit + journal queue + journal write + record queue + record write
+/// - received to events = the same with the queue and the write of the events
+/// - received to acked = decode + admit + journal queue + journal write + answer at level `journal`, without the journal's
+///   where it brought nothing to store; at level `stored` received to the last store + answer.
 ///
 /// Admit is one of the three tiers. A frame that brings nothing new but leans on what another frame brought waits for
-/// that frame's blocks; this wait is in received to acked and in no other stage. Over many frames the sums of stages
+/// that frame's entry; this wait is in received to acked and in no other stage. What a store read back from the files is only in
+/// its write and in received to it. Over many frames the sums of stages
 /// counted by sighting and of those counted by identity have other weights; within either they add up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Stage {
@@ -38,11 +39,15 @@ pub enum Stage {
     Answer,
     /// From the frame received to its answer sent.
     ReceivedToAcked,
-    /// From the outcomes to the start of the write into the system of record. Counted an identity, as all below.
+    /// From the outcomes to the start of the journal's write. Counted an identity, as all below.
+    JournalQueue,
+    /// The journal's write and its sync.
+    JournalWrite,
+    /// From durable in the journal to the start of the write into the system of record.
     RecordQueue,
     /// The write into the system of record, retries included.
     RecordWrite,
-    /// From stored in the system of record to the start of the write of the events.
+    /// From durable in the journal to the start of the write of the events.
     EventsQueue,
     /// The write of the events, retries included.
     EventsWrite,
@@ -53,7 +58,7 @@ pub enum Stage {
 }
 
 /// How many stages there are.
-pub const STAGES: usize = 12;
+pub const STAGES: usize = 14;
 
 /// Threads that never wait for each other. Those beyond share, and still count right.
 const SHARDS: usize = 64;
@@ -67,6 +72,8 @@ impl Stage {
         Self::AdmitRecord,
         Self::Answer,
         Self::ReceivedToAcked,
+        Self::JournalQueue,
+        Self::JournalWrite,
         Self::RecordQueue,
         Self::RecordWrite,
         Self::EventsQueue,
@@ -85,6 +92,8 @@ impl Stage {
             Self::AdmitRecord => "admit_record",
             Self::Answer => "answer",
             Self::ReceivedToAcked => "received_to_acked",
+            Self::JournalQueue => "journal_queue",
+            Self::JournalWrite => "journal_write",
             Self::RecordQueue => "record_queue",
             Self::RecordWrite => "record_write",
             Self::EventsQueue => "events_queue",
@@ -104,7 +113,9 @@ impl Stage {
             | Self::AdmitRecord
             | Self::Answer
             | Self::ReceivedToAcked => "sighting",
-            Self::RecordQueue
+            Self::JournalQueue
+            | Self::JournalWrite
+            | Self::RecordQueue
             | Self::RecordWrite
             | Self::EventsQueue
             | Self::EventsWrite

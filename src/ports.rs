@@ -127,6 +127,10 @@ pub struct DeadLetter {
     pub reason: String,
     /// When it was given up.
     pub at: Timestamp,
+    /// The journal's entry that it came in, and its place among the rows of that: with the store, what tells letters apart.
+    pub entry: u64,
+    /// That place, from 0.
+    pub row: u32,
     /// The one row in it.
     pub block: Arc<Block>,
 }

@@ -59,7 +59,10 @@ impl Companions {
         let _inside = runtime.enter();
         runtime.block_on(async {
             self.load_snapshot().await;
-            self.ask_about_the_past(background).await;
+            // A journal that is whole knows all that fresh sightings could conflict with.
+            if self.pipeline.is_past_unknown() {
+                self.ask_about_the_past(background).await;
+            }
         });
         let (tasks, stop) = (&background.tasks, &background.stop);
         tasks.spawn(Arc::clone(self.pipeline.beacons()).settle_owed(stop.clone()));
@@ -144,14 +147,14 @@ impl Companions {
         }
     }
 
-    /// The duplicate window starts empty. Until it is known what was stored last, sightings are undecided.
+    /// The journal is new, or damaged: the duplicate window may lack what is stored. Until it is known what was stored last,
+    /// sightings are undecided.
     async fn ask_about_the_past(&self, background: &Background) {
         match timeout(PAST_TIMEOUT, self.record.newest_identity()).await {
             Ok(Ok(newest)) => return self.pipeline.past_known(newest),
             Ok(Err(error)) => tracing::warn!(%error, "what was stored before is not known yet"),
             Err(_) => tracing::warn!("what was stored before is not known yet: no answer in time"),
         }
-        self.pipeline.past_unknown();
         let (pipeline, record) = (Arc::clone(&self.pipeline), Arc::clone(&self.record));
         let stop = background.stop.clone();
         background.tasks.spawn(async move {

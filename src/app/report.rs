@@ -1,13 +1,15 @@
 //! The ledger and everything counted beside it, as one report.
 
+use std::fmt;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
 use super::stores::StoresHealth;
+use crate::journal::JournalUsage;
 use crate::listen::{ListenCounters, ListenCounts};
-use crate::pipeline::{DirectoryCounts, Ledger, Pipeline, StoreHealth};
+use crate::pipeline::{DirectoryCounts, Ledger, Pipeline, StoreHealth, WriterThreads};
 use crate::stores::dead_letters::DeadLetterFile;
 use crate::stores::dynamodb::DynamoDbHealth;
 use crate::stores::postgres::{ForeignKeys, PostgresWriterStatus};
@@ -28,7 +30,9 @@ pub struct Report {
     pub listeners: ListenCounts,
     /// The writers of the stores: the system of record first.
     pub writers: Vec<WriterReport>,
-    /// Places taken in the queue before the stores: rows on their way, about.
+    /// The journal.
+    pub journal: JournalReport,
+    /// Places taken in the queue before the journal: rows on their way, about.
     pub queued_rows: usize,
     /// The duplicate window.
     pub window: WindowReport,
@@ -48,6 +52,27 @@ pub struct Report {
     pub dynamodb: Option<DynamoDbReport>,
     /// The dead letters.
     pub dead_letters: DeadLettersReport,
+}
+
+/// The journal now.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct JournalReport {
+    /// Bytes of its files.
+    pub bytes: u64,
+    /// Bytes they may have.
+    pub max_bytes: u64,
+    /// Its files.
+    pub segments: u64,
+    /// Entries appended.
+    pub entries: u64,
+    /// Bytes of them.
+    pub bytes_appended: u64,
+    /// Syncs.
+    pub syncs: u64,
+    /// Attempts to append that failed.
+    pub failed_attempts: u64,
+    /// What keeps it from being appended to.
+    pub trouble: Option<TroubleReport>,
 }
 
 /// What a store's writer has done.
@@ -70,12 +95,22 @@ pub struct WriterReport {
 /// What keeps a writer from going on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TroubleReport {
-    /// `unavailable`, `misconfigured` or `dead_letters`.
+    /// `unavailable`, `misconfigured`, `dead_letters`, or of the journal `full`.
     pub kind: String,
     /// In the store's words.
     pub reason: String,
     /// For how long.
     pub seconds: u64,
+}
+
+impl TroubleReport {
+    fn of(health: &StoreHealth) -> Option<Self> {
+        health.trouble().map(|(trouble, reason, since)| Self {
+            kind: trouble.label().to_owned(),
+            reason,
+            seconds: since.elapsed().as_secs(),
+        })
+    }
 }
 
 impl WriterReport {
@@ -87,11 +122,7 @@ impl WriterReport {
             rows,
             failed_attempts: health.failed_attempts(),
             dead_rows: health.dead_rows(),
-            trouble: health.trouble().map(|(trouble, reason, since)| TroubleReport {
-                kind: trouble.label().to_owned(),
-                reason,
-                seconds: since.elapsed().as_secs(),
-            }),
+            trouble: TroubleReport::of(health),
         }
     }
 }
@@ -174,14 +205,22 @@ pub struct DeadLettersReport {
 }
 
 /// Reads a running daemon.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Observer {
     started_at: Instant,
     pipeline: Arc<Pipeline>,
     listeners: Arc<ListenCounters>,
     writers: Vec<Arc<StoreHealth>>,
+    journal: Arc<StoreHealth>,
+    usage: Arc<dyn Fn() -> JournalUsage + Send + Sync>,
     stores: StoresHealth,
     dead_letters: Arc<DeadLetterFile>,
+}
+
+impl fmt::Debug for Observer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Observer").finish_non_exhaustive()
+    }
 }
 
 impl Observer {
@@ -190,11 +229,20 @@ impl Observer {
     pub(super) fn new(
         pipeline: Arc<Pipeline>,
         listeners: Arc<ListenCounters>,
-        writers: Vec<Arc<StoreHealth>>,
+        threads: &WriterThreads,
         stores: StoresHealth,
         dead_letters: Arc<DeadLetterFile>,
     ) -> Self {
-        Self { started_at: Instant::now(), pipeline, listeners, writers, stores, dead_letters }
+        Self {
+            started_at: Instant::now(),
+            pipeline,
+            listeners,
+            writers: std::iter::once(threads.record()).chain(threads.events()).cloned().collect(),
+            journal: Arc::clone(threads.journal()),
+            usage: Arc::new(threads.journal_usage()),
+            stores,
+            dead_letters,
+        }
     }
 
     /// The ledger alone.
@@ -216,6 +264,7 @@ impl Observer {
             ledger,
             listeners: self.listeners.read(),
             writers: self.writers.iter().map(|health| WriterReport::of(health)).collect(),
+            journal: self.journal(),
             queued_rows: self.pipeline.queued(),
             window: WindowReport { entries, bytes },
             past_unknown: self.pipeline.is_past_unknown(),
@@ -231,6 +280,22 @@ impl Observer {
                 bytes: letters.bytes,
                 max_bytes: letters.max_bytes,
             },
+        }
+    }
+}
+
+impl Observer {
+    fn journal(&self) -> JournalReport {
+        let usage = (self.usage)();
+        JournalReport {
+            bytes: usage.bytes,
+            max_bytes: usage.max_bytes,
+            segments: usage.segments as u64,
+            entries: usage.entries_written,
+            bytes_appended: usage.bytes_written,
+            syncs: usage.syncs,
+            failed_attempts: self.journal.failed_attempts(),
+            trouble: TroubleReport::of(&self.journal),
         }
     }
 }

@@ -17,8 +17,8 @@ use crate::app::{Addresses, Daemon, Exit};
 use crate::config::Overrides;
 use crate::data_dir;
 
-/// Exit code of a stop that did not end cleanly: sessions were cut off, or a second signal came.
-const CUT_OFF: u8 = 3;
+/// Exit code of a stop that left something in the journal, or may have: a second signal came.
+const WAITING: u8 = 3;
 
 /// Arguments of `serve`.
 #[derive(Debug, Args)]
@@ -71,8 +71,8 @@ pub(super) fn run(args: &ServeArgs) -> Result<ExitCode, Failure> {
         remove_ready_file(path)?;
     }
     Ok(match exit {
-        Exit::Clean => ExitCode::SUCCESS,
-        Exit::CutOff => ExitCode::from(CUT_OFF),
+        Exit::Stored => ExitCode::SUCCESS,
+        Exit::Waiting => ExitCode::from(WAITING),
     })
 }
 
@@ -118,7 +118,7 @@ fn stop_on_signals(stop: CancellationToken) -> io::Result<()> {
                 }
                 if signals > 1 {
                     tracing::warn!("a second signal: stopping at once");
-                    std::process::exit(i32::from(CUT_OFF));
+                    std::process::exit(i32::from(WAITING));
                 }
                 stop.cancel();
             }

@@ -116,6 +116,12 @@ impl OutcomeCounts {
         *count = count.saturating_add(1);
     }
 
+    /// How many are undecided, for whatever reason.
+    #[must_use]
+    pub const fn undecided(&self) -> u32 {
+        self.0[0]
+    }
+
     /// Takes one away that was counted before.
     pub fn remove(&mut self, outcome: Outcome) {
         let count = &mut self.0[outcome.index()];

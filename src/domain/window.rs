@@ -64,10 +64,22 @@ impl WindowLimits {
 pub struct Position(u64);
 
 impl Position {
+    /// The position with so many before it.
+    #[must_use]
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
     /// Entries accepted before it.
     #[must_use]
     pub const fn number(self) -> u64 {
         self.0
+    }
+
+    /// The next position.
+    #[must_use]
+    pub const fn after(self) -> Self {
+        Self(self.0.saturating_add(1))
     }
 }
 
@@ -191,16 +203,29 @@ impl DuplicateWindow {
         Ok(Position(position))
     }
 
-    /// Every entry up to this one, itself included, is durable. A watermark already further stays.
-    pub fn durable(&mut self, up_to: Position) {
-        debug_assert!(up_to.0 < self.ring.next(), "{up_to:?} was not accepted");
-        self.durable_end = self.durable_end.max(self.end_of(up_to));
+    /// Keeps an identity that was accepted in an earlier run, however many there are; pending until durable.
+    pub fn restore(
+        &mut self,
+        customer: CustomerKey,
+        detected_at: Timestamp,
+        beacon: &BeaconId,
+        accepted_at: Timestamp,
+    ) {
+        let beacon_mark = customer.beacon_mark(beacon);
+        let position = self.ring.push(Entry { customer, detected_at, beacon_mark, accepted_at });
+        self.index.insert(customer, minute_of(detected_at), slot_of(position));
     }
 
-    /// Every entry up to this one, itself included, is in the system of record; that makes it durable too.
-    pub fn stored(&mut self, up_to: Position) {
-        self.durable(up_to);
-        self.stored_end = self.stored_end.max(self.end_of(up_to));
+    /// Every entry before this position is durable. A watermark already further stays.
+    pub fn durable(&mut self, before: Position) {
+        debug_assert!(before.0 <= self.ring.next(), "{before:?} was not accepted");
+        self.durable_end = self.durable_end.max(before.0.min(self.ring.next()));
+    }
+
+    /// Every entry before this position is in the system of record; that makes it durable too.
+    pub fn stored(&mut self, before: Position) {
+        self.durable(before);
+        self.stored_end = self.stored_end.max(before.0.min(self.ring.next()));
     }
 
     /// Undoes every pending entry and answers how many. Positions continue from the first undone:
@@ -219,8 +244,25 @@ impl DuplicateWindow {
     ///
     /// Also gives a little memory back, so it is worth calling when nothing is due. Work is bounded by `at_most`.
     pub fn expire(&mut self, now: Timestamp, at_most: usize) -> usize {
+        let fresh_from = self.fresh_from(now);
+        self.expire_while(at_most, |entry| {
+            entry.accepted_at < fresh_from && entry.detected_at.plus_micros(SPACING_US) <= fresh_from
+        })
+    }
+
+    /// Lets go of entries before their time, `at_most` so many, to make room: stored ones that were accepted before
+    /// `accepted_before`, which must lie further back than any question about late sightings may take. What could
+    /// conflict with them is late from now on. Answers how many left.
+    pub fn expire_early(&mut self, accepted_before: Timestamp, at_most: usize) -> usize {
+        self.expire_while(at_most, |entry| entry.accepted_at < accepted_before)
+    }
+
+    fn expire_while(&mut self, at_most: usize, may_leave: impl Fn(&Entry) -> bool) -> usize {
         let mut left = 0;
-        while left < at_most && self.front_may_leave(now) {
+        while left < at_most
+            && self.ring.first() < self.stored_end
+            && self.ring.front().is_some_and(&may_leave)
+        {
             let slot = slot_of(self.ring.first());
             let Some(entry) = self.ring.pop_front() else { break };
             self.index.remove(entry.customer, entry.minute(), slot);
@@ -229,14 +271,6 @@ impl DuplicateWindow {
         }
         self.index.give_back();
         left
-    }
-
-    fn front_may_leave(&self, now: Timestamp) -> bool {
-        let fresh_from = self.fresh_from(now);
-        self.ring.first() < self.stored_end
-            && self.ring.front().is_some_and(|entry| {
-                entry.accepted_at < fresh_from && entry.detected_at.plus_micros(SPACING_US) <= fresh_from
-            })
     }
 
     fn fresh_from(&self, now: Timestamp) -> Timestamp {
@@ -256,6 +290,13 @@ impl DuplicateWindow {
         self.known_from = self.known_from.max(instant);
     }
 
+    /// Sightings detected before this are late, whenever now is: identities that could conflict with them may be
+    /// missing here.
+    #[must_use]
+    pub const fn known_from(&self) -> Timestamp {
+        self.known_from
+    }
+
     /// Whether late sightings may still be accepted. If not they are undecided: what is left is for fresh
     /// ones, which nothing but this window can decide.
     #[must_use]
@@ -269,10 +310,16 @@ impl DuplicateWindow {
         (self.durable_end..self.ring.next()).contains(&position.0)
     }
 
-    /// The newest position given and not undone, also if its entry has left; none at first.
+    /// The oldest position kept; the next to be given when none is.
     #[must_use]
-    pub fn last_position(&self) -> Option<Position> {
-        self.ring.next().checked_sub(1).map(Position)
+    pub fn first_position(&self) -> Position {
+        Position(self.ring.first())
+    }
+
+    /// The position to be given next.
+    #[must_use]
+    pub fn next_position(&self) -> Position {
+        Position(self.ring.next())
     }
 
     /// Entries kept.
@@ -297,10 +344,6 @@ impl DuplicateWindow {
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
         self.ring.memory_bytes() + self.index.memory_bytes()
-    }
-
-    fn end_of(&self, up_to: Position) -> u64 {
-        up_to.0.saturating_add(1).min(self.ring.next())
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the journal keeps: entries, and how far each store has come with them.
 
+use std::sync::Arc;
+
 use crate::domain::block::Block;
 use crate::domain::frame::FrameMark;
 use crate::domain::time::Timestamp;
@@ -16,7 +18,7 @@ pub struct JournalEntry {
     /// Where it comes from.
     pub kind: EntryKind,
     /// The rows.
-    pub block: Block,
+    pub block: Arc<Block>,
 }
 
 /// Where an entry comes from.
@@ -38,7 +40,9 @@ impl JournalEntry {
     #[must_use]
     pub fn accepted(&self) -> u64 {
         match self.kind {
-            EntryKind::Frame(_) | EntryKind::Replay { accepted: true, .. } => self.block.identities.len() as u64,
+            EntryKind::Frame(_) | EntryKind::Replay { accepted: true, .. } => {
+                self.block.identities.len() as u64
+            }
             EntryKind::Replay { accepted: false, .. } => 0,
         }
     }

@@ -79,6 +79,8 @@ impl Answered {
 enum Step {
     Say(Option<Outgoing>),
     Settled(u64, Box<[u8]>, Option<Answered>),
+    /// The daemon stops before it can say: the frame stays unanswered.
+    Unsettled,
     TellReceived,
 }
 
@@ -129,6 +131,9 @@ impl Answerer {
                     self.waiting.pop_front();
                     self.answered(sequence, record, answered);
                     tell_received_at = tell_received_at.filter(|_| !self.waiting.is_empty());
+                }
+                Step::Unsettled => {
+                    self.waiting.pop_front();
                 }
                 Step::TellReceived => {
                     tell_received_at = None;
@@ -263,13 +268,14 @@ impl Answerer {
 async fn settled(first: Option<&mut Waiting>) -> Step {
     match first {
         Some(Waiting::Sightings { sequence, received_at, pending }) => {
-            let answer = pending.settled().await;
+            let Some(answer) = pending.settled().await else { return Step::Unsettled };
             let answered = Answered::of(*received_at, &answer);
             Step::Settled(*sequence, sightings_record(*sequence, &answer), answered)
         }
-        Some(Waiting::Preferences { sequence, pending }) => {
-            Step::Settled(*sequence, preferences_record(*sequence, pending.settled().await), None)
-        }
+        Some(Waiting::Preferences { sequence, pending }) => match pending.settled().await {
+            Some(answer) => Step::Settled(*sequence, preferences_record(*sequence, answer), None),
+            None => Step::Unsettled,
+        },
         None => std::future::pending().await,
     }
 }

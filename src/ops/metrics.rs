@@ -141,6 +141,8 @@ const fn placed(stage: Stage) -> ((&'static str, &'static str), (&'static str, &
         | Stage::AdmitCache
         | Stage::AdmitRecord
         | Stage::Answer
+        | Stage::JournalQueue
+        | Stage::JournalWrite
         | Stage::RecordQueue
         | Stage::RecordWrite
         | Stage::EventsQueue

@@ -8,27 +8,30 @@ use tokio::time::{Duration, timeout};
 
 use super::answer::{Admitted, AdmittedPreferences, PendingPreferences, PreferencesAnswer};
 use super::batch::BatchLimits;
-use super::core::{Core, Effect, State};
-use super::decide::{Candidate, Judged, LateAnswer, Times, beacon_of, decide};
+use super::core::{Core, EnqueueTimes, State};
+use super::decide::{Candidate, FrameClaim, FrameOf, Judged, LateAnswer, Times, beacon_of, decide};
 use super::directory::{Directory, DirectorySettings, Tier, TierSettings};
 use super::frames::Recorded;
 use super::judge::{BeaconVerdict, Rules};
 use super::ledger::Ledger;
-use super::writer::PipelinePorts;
+use super::ports::PipelinePorts;
+use super::waiting::{Effect, Waits};
 use crate::domain::beacon::{Beacon, BeaconId};
+use crate::domain::block::Block;
 use crate::domain::clock::{ClockReading, TimeLimits};
 use crate::domain::confidence::{ConfidenceCurve, ConfidenceSettings};
 use crate::domain::customer::CustomerId;
-use crate::domain::frame::{AckLevel, FrameId, FrameMark};
+use crate::domain::frame::{AckLevel, FrameId};
 use crate::domain::gateway::{Gateway, GatewayId};
 use crate::domain::identity::CustomerIdentity;
 use crate::domain::outcome::{InvalidField, Outcome, UndecidedReason};
 use crate::domain::preference::PreferenceChange;
 use crate::domain::sighting::{BeaconClaim, ClaimedSighting};
 use crate::domain::time::Timestamp;
-use crate::domain::window::{CustomerHasher, DuplicateWindow, SPACING_US, Standing, WindowLimits};
+use crate::domain::window::{CustomerHasher, SPACING_US, Standing};
+use crate::journal::{EntryKind, JournalSettings};
 use crate::latency::{Latencies, Stage};
-use crate::ports::{Block, Clock, SystemOfRecord};
+use crate::ports::{Clock, SystemOfRecord};
 
 /// What a session keeps for its next frame at most: the largest frames are rare, sessions are many.
 const KEPT_SIGHTINGS: usize = 256;
@@ -47,8 +50,13 @@ pub struct PipelineSettings {
     pub horizon_us: i64,
     /// Identities kept in the duplicate window at most.
     pub window_entries: usize,
-    /// Rows queued for the writer at most; at least as many as a frame has sightings.
+    /// Rows queued for the journal at most, and those held in memory for the stores; at least as many as a frame has
+    /// sightings.
     pub queue_rows: usize,
+    /// Frames remembered at most, to tell repeats of later sessions.
+    pub frames_remembered: usize,
+    /// The journal.
+    pub journal: JournalSettings,
     /// When a batch for the system of record is written.
     pub batch: BatchLimits,
     /// When a batch of events is written.
@@ -66,13 +74,24 @@ pub struct PipelineSettings {
 pub struct Pipeline {
     pub(super) core: Core,
     rules: Rules,
-    hasher: CustomerHasher,
+    pub(super) hasher: CustomerHasher,
     beacons: Arc<Directory<BeaconId, Beacon>>,
     gateways: Arc<Directory<GatewayId, Gateway>>,
-    record: Arc<dyn SystemOfRecord>,
-    clock: Arc<dyn Clock>,
-    latencies: Arc<Latencies>,
-    question_timeout: Duration,
+    pub(super) record: Arc<dyn SystemOfRecord>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) latencies: Arc<Latencies>,
+    pub(super) question_timeout: Duration,
+}
+
+/// Whether a frame that is new to its session was decided in an earlier one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FrameStanding {
+    /// It is to be decided, perhaps again.
+    New,
+    /// All it brought is as durable as the level asks.
+    Durable,
+    /// Its number belongs to another frame.
+    Reused,
 }
 
 /// When a frame was received, by both kinds of clock.
@@ -90,30 +109,6 @@ impl Received {
     pub fn now(clock: &dyn Clock) -> Self {
         Self { clock: clock.read(), at: Instant::now() }
     }
-}
-
-/// How a frame that is new to its session stands to those of sessions before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FrameStanding {
-    /// It is to be decided.
-    New,
-    /// A repeat of a frame that was decided whole and is durable.
-    Durable,
-    /// Its sequence belongs to another frame.
-    Reused,
-}
-
-/// Which frame of its gateway something came in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FrameClaim {
-    /// The numbering.
-    pub boot_epoch: u64,
-    /// The number in it.
-    pub sequence: u64,
-    /// The identity checksum.
-    pub checksum: u32,
-    /// Up to here all frames of the numbering have been answered in this session.
-    pub answered_up_to: u64,
 }
 
 /// Admits the frames of one session, in the order it is given them.
@@ -137,17 +132,15 @@ struct Frame<'f> {
 impl Pipeline {
     pub(super) fn new(
         settings: &PipelineSettings,
-        core_of: impl FnOnce(DuplicateWindow) -> Core,
+        core: Core,
+        hasher: CustomerHasher,
         ports: &PipelinePorts,
-        secret: [u8; 16],
     ) -> Self {
-        let limits =
-            WindowLimits::new(settings.horizon_us, settings.time.max_ahead_us, settings.window_entries);
         let gateways = Arc::clone(&ports.record);
         Self {
-            core: core_of(DuplicateWindow::new(limits)),
+            core,
             rules: Rules { time: settings.time, curve: ConfidenceCurve::new(&settings.confidence) },
-            hasher: CustomerHasher::new(secret),
+            hasher,
             beacons: Directory::of_beacons(
                 settings.directory,
                 settings.tiers,
@@ -201,25 +194,30 @@ impl Pipeline {
         (state.window.len(), state.window.memory_bytes())
     }
 
-    /// How a frame that is new to its session stands to those of sessions before.
-    #[must_use]
-    pub fn frame_standing(&self, id: &FrameId, _level: AckLevel) -> FrameStanding {
-        match self.core.lock().frames.standing(id) {
-            Recorded::Same { complete: true, .. } => FrameStanding::Durable,
-            Recorded::Same { complete: false, .. } | Recorded::Unknown => FrameStanding::New,
-            Recorded::Other => FrameStanding::Reused,
-        }
-    }
-
-    /// Up to which sequence all frames of this numbering are known to have been answered at this level.
-    #[must_use]
-    pub fn last_acked(&self, gateway: &GatewayId, boot_epoch: u64, level: AckLevel) -> u64 {
-        self.core.lock().frames.last_acked(gateway, boot_epoch, level)
-    }
-
     /// Counts a frame that was recognised as a repeat and answered without being decided again.
     pub fn count_repeated_frame(&self) {
         self.core.lock().ledger.frames_repeated += 1;
+    }
+
+    /// Whether a frame that is new to its session was decided in an earlier one, and is as durable as `level` asks.
+    #[must_use]
+    pub fn frame_standing(&self, id: &FrameId, level: AckLevel) -> FrameStanding {
+        let state = self.core.lock();
+        match state.frames.standing(id) {
+            Recorded::Other => FrameStanding::Reused,
+            Recorded::Same { number, complete: true }
+                if level == AckLevel::Journal || state.is_stored(number) =>
+            {
+                FrameStanding::Durable
+            }
+            Recorded::Same { .. } | Recorded::Unknown => FrameStanding::New,
+        }
+    }
+
+    /// Up to which number all frames of a gateway's numbering are known to have been answered at this level.
+    #[must_use]
+    pub fn last_acked(&self, gateway: &GatewayId, boot_epoch: u64, level: AckLevel) -> u64 {
+        self.core.lock().frames.last_acked(gateway, boot_epoch, level)
     }
 
     /// Sightings that could make an identity are all undecided until [`Self::past_known`] is called: nobody has been able
@@ -238,7 +236,7 @@ impl Pipeline {
     pub fn past_known(&self, newest: Option<Timestamp>) {
         let mut state = self.core.lock();
         if let Some(newest) = newest {
-            // The window starts empty: what lies within a minute of what is stored is asked about.
+            // The window begins without it: what lies within a minute of what is stored is asked about.
             state.window.unknown_before(newest.plus_micros(SPACING_US));
         }
         state.past_known = true;
@@ -249,13 +247,13 @@ impl Pipeline {
         self.core.close();
     }
 
-    /// Places taken in the writer's queue, of as many as the settings allow.
+    /// Places taken in the journal's queue, of as many as the settings allow.
     #[must_use]
     pub fn queued(&self) -> usize {
         self.core.queued()
     }
 
-    async fn late_answer(&self, asked: Vec<(CustomerId, Timestamp)>) -> LateAnswer {
+    pub(super) async fn late_answer(&self, asked: Vec<(CustomerId, Timestamp)>) -> LateAnswer {
         match timeout(self.question_timeout, self.record.identities_near(asked)).await {
             Ok(Ok(near)) => {
                 let keyed = |stored: CustomerIdentity| {
@@ -272,20 +270,20 @@ impl Pipeline {
     }
 
     /// Room in the queue, after a wait that stops a session's reading; none once the pipeline gives up.
-    async fn room(&self, places: usize) -> Option<SemaphorePermit<'_>> {
+    pub(super) async fn room(&self, places: usize) -> Option<SemaphorePermit<'_>> {
         self.core.room.acquire_many(u32::try_from(places).unwrap_or(u32::MAX)).await.ok()
     }
 }
 
 impl Admitter {
-    /// An admitter for one session.
+    /// An admitter for one session, whose answers promise what `level` says.
     #[must_use]
     pub const fn new(pipeline: Arc<Pipeline>, level: AckLevel) -> Self {
         Self { pipeline, level, verdicts: Vec::new(), judged: Vec::new() }
     }
 
     /// Decides a sightings frame. Waits only for beacons never seen and for the question about
-    /// late sightings (each bounded), and for room in the writer's queue.
+    /// late sightings (each bounded), and for room in the journal's queue.
     ///
     /// Dropping the future before it ends leaves no trace: nothing was decided, nothing was counted.
     pub async fn sightings(
@@ -366,11 +364,11 @@ impl Admitter {
     pub async fn preferences(
         &self,
         gateway: &Gateway,
-        frame: FrameClaim,
+        claim: FrameClaim,
         received: &Received,
-        claim: Result<PreferenceChange, InvalidField>,
+        change: Result<PreferenceChange, InvalidField>,
     ) -> AdmittedPreferences {
-        let judged = claim.map_err(PreferencesAnswer::Invalid).and_then(|change| {
+        let judged = change.map_err(PreferencesAnswer::Invalid).and_then(|change| {
             match self.pipeline.rules.time.judge(change.updated_at, &received.clock) {
                 // A time far ahead would keep every later change out.
                 Some(Outcome::ClockSkew) => Err(PreferencesAnswer::Invalid(InvalidField::UpdatedAt)),
@@ -388,21 +386,19 @@ impl Admitter {
         if state.is_closing() {
             return self.answered(&mut state, PreferencesAnswer::Undecided(UndecidedReason::Store));
         }
-        state.enqueue(block, false, received.at, Instant::now());
+        let places = block.places();
+        let frame = FrameOf { gateway: &gateway.id, claim, level: self.level };
+        let accepted_at = self.pipeline.clock.read().now;
+        let times = EnqueueTimes { accepted_at, received_at: received.at, decided_at: Instant::now() };
+        state.enqueue(block, EntryKind::Frame(frame.mark(true)), times);
         if let Some(room) = room {
             room.forget();
         }
         state.ledger.preferences.received += 1;
         state.ledger.preferences.in_progress += 1;
-        let settled = state.wait(Effect::Preferences, 1);
-        state.mark_newest_preferences(self.mark(&gateway.id, frame, true));
+        let waits = Waits { level: self.level, own: true, places, record_only: true };
+        let (settled, _) = state.wait(Effect::Preferences, waits);
         AdmittedPreferences::Pending(PendingPreferences { settled })
-    }
-
-    fn mark(&self, gateway: &GatewayId, claim: FrameClaim, complete: bool) -> FrameMark {
-        let FrameClaim { boot_epoch, sequence, checksum, answered_up_to } = claim;
-        let id = FrameId { gateway: gateway.clone(), boot_epoch, sequence, checksum };
-        FrameMark { id, complete, level: self.level, answered_up_to }
     }
 
     fn answered(&self, state: &mut State, answer: PreferencesAnswer) -> AdmittedPreferences {
@@ -481,14 +477,10 @@ impl Admitter {
         frame: &Frame<'_>,
         late: &LateAnswer,
     ) -> Admitted {
-        let decided = decide(state, times, &self.verdicts, self.judged.iter().zip(frame.sightings), late);
-        if let Admitted::Pending(pending) = &decided.admitted
-            && decided.places > 0
-        {
-            let complete = pending.answer.counts.as_array()[0] == 0;
-            state.mark_newest(self.mark(&frame.gateway.id, frame.claim, complete));
-        }
-        // What is on its way keeps its room until it is finished; the rest is given back here.
+        let of = FrameOf { gateway: &frame.gateway.id, claim: frame.claim, level: self.level };
+        let sightings = self.judged.iter().zip(frame.sightings);
+        let decided = decide(state, of, times, &self.verdicts, sightings, late);
+        // What is on its way keeps its room until it is durable; the rest is given back here.
         if let Some(taken) = room.and_then(|mut room| room.split(decided.places)) {
             taken.forget();
         }

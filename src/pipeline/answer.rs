@@ -24,7 +24,7 @@ pub struct Answer {
 pub enum Admitted {
     /// Its answer may leave now.
     Final(Answer),
-    /// Its answer leans on something that is not in every store yet.
+    /// Its answer leans on something that is not as durable yet as the session's level asks.
     Pending(PendingAnswer),
 }
 
@@ -38,10 +38,10 @@ pub struct PendingAnswer {
     pub(super) settled: oneshot::Receiver<Settled>,
 }
 
-/// What became of the blocks an answer waited for.
+/// What became of what an answer waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Settled {
-    /// They are in every store, but for so many rows of the frame itself that are dead letters.
+    /// It is as durable as the session's level asks, but for so many rows of the frame itself that are dead letters.
     Durable {
         dead_lettered: u32,
         at: Instant,
@@ -50,18 +50,16 @@ pub(super) enum Settled {
 }
 
 impl PendingAnswer {
-    /// Waits until the answer is final. What was undone is `undecided`. Dropping the future before it ends loses
-    /// nothing; once it has ended it must not be asked again.
-    pub async fn settled(&mut self) -> Answer {
-        let settled = (&mut self.settled).await;
+    /// Waits until the answer is final. What was undone is `undecided`; there is none when the daemon stops before it can
+    /// say that all is stored: the frame stays unanswered. Dropping the future before it ends loses nothing; once it has
+    /// ended it must not be asked again.
+    pub async fn settled(&mut self) -> Option<Answer> {
+        let settled = (&mut self.settled).await.ok()?;
         let answer = std::mem::take(&mut self.answer);
-        match settled {
-            Ok(Settled::Durable { dead_lettered, at }) => {
-                Answer { dead_lettered, final_at: Some(at), ..answer }
-            }
-            // A writer that is gone has not said that anything is durable.
-            Ok(Settled::Undone) | Err(_) => undone(answer, &self.leaning),
-        }
+        Some(match settled {
+            Settled::Durable { dead_lettered, at } => Answer { dead_lettered, final_at: Some(at), ..answer },
+            Settled::Undone => undone(answer, &self.leaning),
+        })
     }
 }
 
@@ -106,12 +104,13 @@ pub struct PendingPreferences {
 
 impl PendingPreferences {
     /// Waits until the answer is final, as [`PendingAnswer::settled`] does.
-    pub async fn settled(&mut self) -> PreferencesAnswer {
-        match (&mut self.settled).await {
-            Ok(Settled::Durable { dead_lettered: 0, .. }) => PreferencesAnswer::Accepted,
-            Ok(Settled::Durable { .. }) => PreferencesAnswer::DeadLettered,
-            Ok(Settled::Undone) | Err(_) => PreferencesAnswer::Undecided(UndecidedReason::Store),
-        }
+    pub async fn settled(&mut self) -> Option<PreferencesAnswer> {
+        let settled = (&mut self.settled).await.ok()?;
+        Some(match settled {
+            Settled::Durable { dead_lettered: 0, .. } => PreferencesAnswer::Accepted,
+            Settled::Durable { .. } => PreferencesAnswer::DeadLettered,
+            Settled::Undone => PreferencesAnswer::Undecided(UndecidedReason::Store),
+        })
     }
 }
 

@@ -1,4 +1,4 @@
-//! The one place where sightings are decided: the window, the order of blocks, who waits for them, and the ledger,
+//! The one place where sightings are decided: the window, the order of entries, who waits for them, and the ledger,
 //! all under one lock, so that decisions have one order and every reading of the ledger is one snapshot.
 
 use std::collections::VecDeque;
@@ -11,139 +11,88 @@ use tokio::sync::{Semaphore, oneshot};
 use super::answer::Settled;
 use super::frames::FrameRecords;
 use super::ledger::{Ledger, StoreLedger};
-use crate::domain::frame::FrameMark;
-use crate::domain::outcome::OutcomeCounts;
+use super::numbering::Numbering;
+use super::progress::{Checkpoints, Role, StoreProgress};
+use super::waiting::{Effect, JournalWaiter, StoredWaiters, Waits};
+use crate::domain::block::Block;
+use crate::domain::frame::AckLevel;
 use crate::domain::time::Timestamp;
 use crate::domain::window::{DuplicateWindow, Position};
-use crate::ports::Block;
+use crate::journal::{EntryKind, JournalEntry, JournalState, StoreCursor};
 
-/// Entries that one settled batch lets leave the window beside its own number: enough that the window shrinks faster
+/// Entries that one finished batch lets leave the window beside its own number: enough that the window shrinks faster
 /// than it grows, little enough that the lock is held for microseconds.
 const EXPIRED_BESIDE: usize = 1_024;
 
-/// A block on its way to the stores.
+/// An entry on its way to the journal.
 #[derive(Debug)]
-pub(super) struct QueuedBlock {
-    pub(super) number: u64,
-    pub(super) last_position: Option<Position>,
-    pub(super) block: Arc<Block>,
-    /// Places it took in the queue.
-    pub(super) places: usize,
-    /// It is in the system of record already: a redelivery, of which nobody knows whether its events are stored.
-    pub(super) recorded: bool,
+pub(super) struct QueuedEntry {
+    pub(super) entry: Arc<JournalEntry>,
     /// When its frame was received.
     pub(super) received_at: Instant,
-    /// When it was decided, and later when it was stored in the system of record.
-    pub(super) handed_on_at: Instant,
-    /// Rows of it that a store before has refused.
-    pub(super) dead_lettered: u32,
+    /// When it was decided.
+    pub(super) decided_at: Instant,
 }
 
-impl QueuedBlock {
-    /// Identities it brings that no store has counted yet.
-    pub(super) fn new_identities(&self) -> u64 {
-        if self.recorded { 0 } else { self.block.identities.len() as u64 }
-    }
-}
-
-/// Blocks a store is done with, in their order.
+/// Entries a store is done with.
 #[derive(Debug)]
 pub(super) struct Finished {
     /// When they were written.
     pub(super) at: Instant,
-    /// The number of the last of them.
-    pub(super) number: u64,
-    /// The last position in them.
-    pub(super) position: Option<Position>,
-    /// New identities in them.
+    /// The number of the first entry after them.
+    pub(super) next: u64,
+    /// The identities accepted before that entry.
+    pub(super) end_identity: u64,
+    /// Identities in them for this store.
     pub(super) identities: u64,
     /// Of these, the dead letters.
     pub(super) dead_identities: u64,
-    /// Places they took.
-    pub(super) places: usize,
-    /// Blocks with rows refused, and how many, by number ascending.
+    /// Preferences in them that are dead letters.
+    pub(super) dead_preferences: u64,
+    /// Identities before them that the journal has lost.
+    pub(super) lost: u64,
+    /// Entries with rows refused, and how many, by number ascending.
     pub(super) dead_rows: Vec<(u64, u32)>,
 }
 
-/// State shared by all sessions and the writer.
+/// State shared by all sessions, the journal and the writers.
 #[derive(Debug)]
 pub(super) struct Core {
     state: Mutex<State>,
-    /// Places that may still be taken in the queue: before a decision, given back when its block is settled.
+    /// Places that may still be taken in the queue: before a decision, given back when its entry is durable.
     pub(super) room: Semaphore,
     places: usize,
 }
 
+/// What is decided on, and what waits.
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) window: DuplicateWindow,
+    pub(super) numbering: Numbering,
     pub(super) ledger: Ledger,
-    /// `None` once the pipeline is closing.
-    queue: Option<Sender<QueuedBlock>>,
-    last_number: u64,
-    /// Everything up to this position is in every store.
-    finished: Option<Position>,
-    /// What is stored since before this start has been heard of, as far as fresh sightings need it.
-    pub(super) past_known: bool,
     pub(super) frames: FrameRecords,
-    /// Frames that wait for every store.
-    waiters: VecDeque<Waiter>,
-    /// Frames that wait for the system of record alone: preferences go nowhere else.
-    record_waiters: VecDeque<Waiter>,
-}
-
-/// A frame whose answer waits, and what the ledger will say of it.
-#[derive(Debug)]
-struct Waiter {
-    number: u64,
-    /// The first of the frame's own blocks; past `number` when it has none.
-    own_from: u64,
-    effect: Effect,
-    mark: Option<FrameMark>,
-    settled: oneshot::Sender<Settled>,
-}
-
-impl Waiter {
-    /// Rows of the frame's own blocks that a store has refused.
-    fn dead_rows(&self, done: &Finished) -> u32 {
-        let of_frame = self.own_from..=self.number;
-        done.dead_rows.iter().filter(|(number, _)| of_frame.contains(number)).map(|&(_, rows)| rows).sum()
-    }
-}
-
-/// What a waiting frame adds to the ledger when it is settled.
-#[derive(Debug)]
-pub(super) enum Effect {
-    Sightings {
-        /// Outcomes if all becomes durable.
-        counts: OutcomeCounts,
-        redelivered: u32,
-        /// Of them, those that are undecided if it does not.
-        leaning: OutcomeCounts,
-        /// Of those that lean, the redelivered.
-        leaning_redelivered: u32,
-    },
-    Preferences,
+    /// `None` once the pipeline is closing.
+    pub(super) queue: Option<Sender<QueuedEntry>>,
+    /// The number of the next entry.
+    pub(super) next_number: u64,
+    /// The number of the next identity.
+    pub(super) next_identity: u64,
+    /// The number of the first entry that is not durable.
+    pub(super) undurable_from: u64,
+    pub(super) checkpoints: Checkpoints,
+    pub(super) record: StoreProgress,
+    pub(super) events: Option<StoreProgress>,
+    /// Stores of earlier runs that are not configured now.
+    pub(super) absent: Vec<StoreCursor>,
+    /// What is stored since before this journal is known, as far as fresh sightings need it.
+    pub(super) past_known: bool,
+    /// Frames that wait for the journal.
+    pub(super) waiters: VecDeque<JournalWaiter>,
+    pub(super) stored_waiters: StoredWaiters,
 }
 
 impl Core {
-    pub(super) fn new(
-        window: DuplicateWindow,
-        places: usize,
-        queue: Sender<QueuedBlock>,
-        has_events: bool,
-    ) -> Self {
-        let state = State {
-            window,
-            ledger: Ledger { events: has_events.then(StoreLedger::default), ..Ledger::default() },
-            queue: Some(queue),
-            last_number: 0,
-            finished: None,
-            past_known: true,
-            frames: FrameRecords::new(100_000),
-            waiters: VecDeque::new(),
-            record_waiters: VecDeque::new(),
-        };
+    pub(super) fn new(state: State, places: usize) -> Self {
         Self { state: Mutex::new(state), room: Semaphore::new(places), places }
     }
 
@@ -152,91 +101,126 @@ impl Core {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends admission: the writer drains what is queued, then sees the queue's end.
+    /// Ends admission: the journal takes what is queued, then sees the queue's end.
     pub(super) fn close(&self) {
         self.lock().queue = None;
     }
 
-    /// Places taken: rows on their way to the store, about.
+    /// Places taken: rows on their way to the journal, about.
     pub(super) fn queued(&self) -> usize {
         self.places.saturating_sub(self.room.available_permits())
     }
 
-    /// The system of record has them: they are durable and never undone, and their events are what is left to do.
-    pub(super) fn recorded(&self, done: &Finished, now: Timestamp) {
+    /// Entries up to this one are durable: they are never undone, and whoever waits for no more than that is told. Answers
+    /// the lowest entry that a store has not finished.
+    pub(super) fn durable(&self, newest: &JournalEntry, group: &[QueuedEntry], at: Instant) -> u64 {
         let mut state = self.lock();
-        if let Some(position) = done.position {
-            state.window.stored(position);
+        let end = state.numbering.position_of(newest.end_identity());
+        state.window.durable(end);
+        state.undurable_from = newest.number + 1;
+        for queued in group {
+            if let EntryKind::Frame(mark) = &queued.entry.kind {
+                state.frames.record(mark, queued.entry.number);
+            }
         }
-        state.ledger.system_of_record.finish(done.identities, done.dead_identities);
-        let settled = take_upto(&mut state.record_waiters, done.number);
-        state.record_frames(&settled);
-        state.ledger.apply_all(&settled, true);
-        let refused = settled.iter().filter(|waiter| waiter.dead_rows(done) > 0).count();
-        state.ledger.preferences.dead_lettered += refused as u64;
-        match &mut state.ledger.events {
-            Some(events) => events.accept(done.identities - done.dead_identities),
-            None => return self.finish(state, done, now, settled),
+        let count = state.waiters.partition_point(|waiter| waiter.number <= newest.number);
+        let settled: Vec<_> = state.waiters.drain(..count).collect();
+        let mut told = Vec::with_capacity(settled.len());
+        let places = settled.iter().map(|waiter| waiter.waits.places).sum();
+        for waiter in settled {
+            state.ledger.apply(&waiter.effect, true);
+            told.extend(state.durable_told(waiter));
         }
+        let unfinished = state.unfinished_from();
         drop(state);
-        tell_durable(settled, done);
-    }
-
-    /// The store of events has them too.
-    pub(super) fn events_stored(&self, done: &Finished, now: Timestamp) {
-        let mut state = self.lock();
-        if let Some(events) = &mut state.ledger.events {
-            events.finish(done.identities, done.dead_identities);
+        self.room.add_permits(places);
+        // A session that is gone has lost interest; the ledger has counted its frame all the same.
+        for settled in told {
+            let _ = settled.send(Settled::Durable { dead_lettered: 0, at });
         }
-        self.finish(state, done, now, Vec::new());
+        unfinished
     }
 
-    fn finish(
-        &self,
-        mut state: MutexGuard<'_, State>,
-        done: &Finished,
-        now: Timestamp,
-        mut settled: Vec<Waiter>,
-    ) {
-        state.finished = done.position.or(state.finished);
-        let waited = take_upto(&mut state.waiters, done.number);
-        state.record_frames(&waited);
-        state.ledger.apply_all(&waited, true);
-        settled.extend(waited);
-        state.window.expire(now, done.places + EXPIRED_BESIDE);
-        drop(state);
-        self.room.add_permits(done.places);
-        tell_durable(settled, done);
-    }
-
-    /// Stopping, the system of record has nothing after block `recorded` and gets no more: all decisions since are
-    /// undone. Answers how many identities were.
-    pub(super) fn undo_after(&self, recorded: u64) -> usize {
+    /// A store is done with these.
+    pub(super) fn finished(&self, role: Role, done: &Finished, now: Timestamp) {
         let mut state = self.lock();
-        let undone = state.window.roll_back();
-        state.ledger.system_of_record.withdraw(undone as u64);
-        let mut settled = take_after(&mut state.waiters, recorded);
-        settled.extend(take_after(&mut state.record_waiters, recorded));
-        state.ledger.apply_all(&settled, false);
+        let Some(progress) = state.progress_mut(role) else { return };
+        progress.next = done.next;
+        progress.first_identity = done.end_identity;
+        if let Some(ledger) = state.ledger.store_mut(role) {
+            ledger.finish(done.identities, done.dead_identities, done.lost);
+        }
+        state.stored_waiters.refused(&done.dead_rows);
+        if role == Role::Record {
+            state.ledger.preferences.dead_lettered += done.dead_preferences;
+            let end = state.numbering.position_of(done.end_identity);
+            state.window.stored(end);
+        }
+        let at_most = usize::try_from(done.identities).unwrap_or(usize::MAX).saturating_add(EXPIRED_BESIDE);
+        state.expire(now, at_most);
+        let (record, all) = (state.record.next, state.unfinished_from());
+        let settled = state.stored_waiters.take_finished(record, all);
+        drop(state);
+        for (settled, dead_lettered) in settled {
+            let _ = settled.send(Settled::Durable { dead_lettered, at: done.at });
+        }
+    }
+
+    /// Stopping, the journal gets no more, and these are left: all decisions since the last that is durable are undone.
+    pub(super) fn undo(&self, left: &[QueuedEntry]) {
+        let mut state = self.lock();
+        state.window.roll_back();
+        for queued in left {
+            state.count_entry(&queued.entry, StoreLedger::withdraw, StoreLedger::withdraw_replayed);
+        }
+        let waiters = std::mem::take(&mut state.waiters);
+        for waiter in &waiters {
+            state.ledger.apply(&waiter.effect, false);
+        }
         drop(state);
         // Nobody waits for room any more: those who did are undecided.
         self.room.close();
-        tell_undone(settled);
-        undone
+        for waiter in waiters {
+            let _ = waiter.settled.send(Settled::Undone);
+        }
     }
 
-    /// Stopping, the store of events gets no more: whoever waits for it is told that it has not been stored everywhere.
-    pub(super) fn give_up_events(&self) {
-        let mut state = self.lock();
-        let settled = take_after(&mut state.waiters, 0);
-        state.ledger.apply_all(&settled, false);
-        drop(state);
-        tell_undone(settled);
+    /// Stopping, whoever waits for the stores is not answered: what was accepted is in the journal, and goes on waiting.
+    pub(super) fn give_up_stored(&self) {
+        self.lock().stored_waiters.clear();
     }
 
     /// Lets entries leave the window though nothing is being stored.
     pub(super) fn expire(&self, now: Timestamp) {
-        self.lock().window.expire(now, EXPIRED_BESIDE);
+        self.lock().expire(now, EXPIRED_BESIDE);
+    }
+
+    /// Lets stored entries leave the window before their time where they are all that keeps the journal from going on.
+    pub(super) fn expire_early(&self, accepted_before: Timestamp, at_most: usize) -> usize {
+        let mut state = self.lock();
+        if state.checkpoints.kept_from(state.first_identity()) >= state.unfinished_from() {
+            return 0;
+        }
+        let left = state.window.expire_early(accepted_before, at_most);
+        let first = state.window.first_position();
+        state.numbering.forget_before(first);
+        left
+    }
+
+    /// What the journal is to remember, and the lowest entry that it must keep.
+    pub(super) fn journal_state(&self) -> (JournalState, u64) {
+        let mut state = self.lock();
+        let stores = std::iter::once(&state.record).chain(&state.events).map(StoreProgress::cursor);
+        let remembered = JournalState {
+            stores: stores.chain(state.absent.iter().cloned()).collect(),
+            known_from: state.window.known_from(),
+            past_known: state.past_known,
+        };
+        let absent = state.absent.iter().map(|store| store.next).min().unwrap_or(u64::MAX);
+        let first = state.first_identity();
+        let keep_from = state.checkpoints.kept_from(first).min(state.unfinished_from()).min(absent);
+        state.checkpoints.forget_before(first);
+        (remembered, keep_from)
     }
 }
 
@@ -251,139 +235,144 @@ impl State {
         self.past_known && self.window.is_fresh(detected_at, now)
     }
 
-    /// Whether an answer that leans on this entry must wait: it is not in every store.
-    pub(super) fn is_unfinished(&self, position: Position) -> bool {
-        self.finished.is_none_or(|finished| position > finished)
+    /// Whether an answer of this level that leans on this entry must wait.
+    pub(super) fn must_wait_for(&self, position: Position, level: AckLevel) -> bool {
+        self.window.is_pending(position)
+            || level == AckLevel::Stored
+                && self
+                    .numbering
+                    .identity_at(position)
+                    .is_none_or(|identity| identity >= self.stored_identities())
     }
 
-    /// Whether events are stored too.
-    pub(super) const fn has_events(&self) -> bool {
-        self.ledger.events.is_some()
+    /// Whether a store has not finished all that is durable.
+    pub(super) fn has_backlog(&self) -> bool {
+        self.unfinished_from() < self.next_number
     }
 
-    /// Queues a block, unless the pipeline is closing, which whoever calls has looked at. There is always room: its
-    /// places were taken from [`Core::room`] before, and the queue holds as many blocks as there are places.
-    pub(super) fn enqueue(
-        &mut self,
-        block: Block,
-        recorded: bool,
-        received_at: Instant,
-        decided_at: Instant,
-    ) {
-        self.last_number += 1;
-        if !recorded {
-            self.ledger.system_of_record.accept(block.identities.len() as u64);
-        }
-        let queued = QueuedBlock {
-            number: self.last_number,
-            last_position: if recorded { None } else { self.window.last_position() },
-            places: block.places(),
+    /// Whether the entry of this number is in every store.
+    pub(super) fn is_stored(&self, number: u64) -> bool {
+        number < self.unfinished_from()
+    }
+
+    /// Queues an entry, unless the pipeline is closing, which whoever calls has looked at. There is always room: its
+    /// places were taken from [`Core::room`] before, and the queue holds as many entries as there are places.
+    pub(super) fn enqueue(&mut self, block: Block, kind: EntryKind, times: EnqueueTimes) {
+        let entry = JournalEntry {
+            number: self.next_number,
+            first_identity: self.next_identity,
+            accepted_at: times.accepted_at,
+            kind,
             block: Arc::new(block),
-            recorded,
-            received_at,
-            handed_on_at: decided_at,
-            dead_lettered: 0,
         };
+        self.checkpoints.note(&entry);
+        self.next_number += 1;
+        self.next_identity = entry.end_identity();
+        self.count_entry(&entry, StoreLedger::accept, StoreLedger::replay);
+        let EnqueueTimes { received_at, decided_at, .. } = times;
+        let queued = QueuedEntry { entry: Arc::new(entry), received_at, decided_at };
         if self.queue.as_ref().is_none_or(|queue| queue.try_send(queued).is_err()) {
-            // Cannot be. If it is, nothing may be queued behind the block that is missing, or its answers would leave
-            // with a later commit: taking in ends, and what leans on it is undone when the queue has run empty.
-            tracing::error!("the writer's queue is shorter than its room: no more is taken in");
+            // Cannot be. If it is, nothing may be queued behind the entry that is missing, or its answers would leave
+            // with a later one: taking in ends, and what leans on it is undone when the queue has run empty.
+            tracing::error!("the journal's queue is shorter than its room: no more is taken in");
             self.queue = None;
         }
     }
 
-    pub(super) fn mark_newest(&mut self, mark: FrameMark) {
-        if let Some(waiter) = self.waiters.back_mut() {
-            waiter.mark = Some(mark);
-        }
-    }
-
-    pub(super) fn mark_newest_preferences(&mut self, mark: FrameMark) {
-        if let Some(waiter) = self.record_waiters.back_mut() {
-            waiter.mark = Some(mark);
-        }
-    }
-
-    fn record_frames(&mut self, settled: &[Waiter]) {
-        for waiter in settled {
-            if let Some(mark) = &waiter.mark {
-                self.frames.record(mark, waiter.number);
+    /// Counts the identities of an entry at every store that is to write them.
+    fn count_entry(
+        &mut self,
+        entry: &JournalEntry,
+        of_frame: impl Fn(&mut StoreLedger, u64),
+        of_replay: impl Fn(&mut StoreLedger, u64),
+    ) {
+        let identities = entry.block.identities.len() as u64;
+        match &entry.kind {
+            EntryKind::Frame(_) => {
+                of_frame(&mut self.ledger.system_of_record, identities);
+                self.ledger.events.iter_mut().for_each(|events| of_frame(events, identities));
+            }
+            EntryKind::Replay { store, .. } if *store == self.record.name => {
+                of_replay(&mut self.ledger.system_of_record, identities);
+            }
+            EntryKind::Replay { .. } => {
+                self.ledger.events.iter_mut().for_each(|events| of_replay(events, identities));
             }
         }
     }
 
-    /// Waits for the newest block: blocks are finished in order, so this is late by at most the blocks queued since the
-    /// one leant on, and keeps the waiters in order. `own_blocks`: how many of the newest blocks are the frame's.
-    pub(super) fn wait(&mut self, effect: Effect, own_blocks: u64) -> oneshot::Receiver<Settled> {
+    /// Waits for the newest entry: entries become durable in order, so this is late by at most those queued since the one
+    /// leant on, and keeps the waiters in order. What is durable already is counted at once, and gives its places back.
+    pub(super) fn wait(&mut self, effect: Effect, mut waits: Waits) -> (oneshot::Receiver<Settled>, usize) {
         let (settled, receiver) = oneshot::channel();
-        let waiter = Waiter {
-            number: self.last_number,
-            own_from: self.last_number + 1 - own_blocks,
-            effect,
-            mark: None,
-            settled,
+        let number = self.next_number - 1;
+        if number < self.undurable_from {
+            waits.places = 0;
+        }
+        let waiter = JournalWaiter { number, waits, effect, settled };
+        if number >= self.undurable_from {
+            self.waiters.push_back(waiter);
+        } else {
+            self.ledger.apply(&waiter.effect, true);
+            if let Some(settled) = self.durable_told(waiter) {
+                let _ = settled.send(Settled::Durable { dead_lettered: 0, at: Instant::now() });
+            }
+        }
+        (receiver, waits.places)
+    }
+
+    /// Whom to tell that a waiter's entries are durable; none while it waits for stores too.
+    fn durable_told(&mut self, waiter: JournalWaiter) -> Option<oneshot::Sender<Settled>> {
+        let finished = match waiter.waits.level {
+            AckLevel::Journal => true,
+            AckLevel::Stored if waiter.waits.record_only => waiter.number < self.record.next,
+            AckLevel::Stored => waiter.number < self.unfinished_from(),
         };
-        match waiter.effect {
-            Effect::Sightings { .. } => self.waiters.push_back(waiter),
-            Effect::Preferences => self.record_waiters.push_back(waiter),
+        if finished {
+            return Some(waiter.settled);
         }
-        receiver
-    }
-}
-
-fn take_upto(waiters: &mut VecDeque<Waiter>, number: u64) -> Vec<Waiter> {
-    let count = waiters.partition_point(|waiter| waiter.number <= number);
-    waiters.drain(..count).collect()
-}
-
-fn take_after(waiters: &mut VecDeque<Waiter>, number: u64) -> Vec<Waiter> {
-    let count = waiters.partition_point(|waiter| waiter.number <= number);
-    waiters.drain(count..).collect()
-}
-
-impl Ledger {
-    fn apply_all(&mut self, settled: &[Waiter], durable: bool) {
-        for waiter in settled {
-            self.apply(&waiter.effect, durable);
-        }
+        self.stored_waiters.push(waiter);
+        None
     }
 
-    fn apply(&mut self, effect: &Effect, durable: bool) {
-        match effect {
-            Effect::Sightings { counts, redelivered, .. } if durable => {
-                self.in_progress -= counts.total();
-                self.settle(counts, *redelivered);
-            }
-            Effect::Sightings { counts, redelivered, leaning, leaning_redelivered } => {
-                self.in_progress -= counts.total();
-                let mut kept = *counts;
-                kept.subtract(leaning);
-                self.settle(&kept, redelivered - leaning_redelivered);
-                self.outcomes[0] += leaning.total();
-            }
-            Effect::Preferences => {
-                self.preferences.in_progress -= 1;
-                if durable {
-                    self.preferences.accepted += 1;
-                } else {
-                    self.preferences.undecided += 1;
-                }
-            }
+    pub(super) fn expire(&mut self, now: Timestamp, at_most: usize) {
+        self.window.expire(now, at_most);
+        let first = self.window.first_position();
+        self.numbering.forget_before(first);
+    }
+
+    /// The lowest entry that a configured store has not finished.
+    pub(super) fn unfinished_from(&self) -> u64 {
+        self.events.as_ref().map_or(self.record.next, |events| events.next.min(self.record.next))
+    }
+
+    fn stored_identities(&self) -> u64 {
+        let events = self.events.as_ref().map_or(u64::MAX, |events| events.first_identity);
+        events.min(self.record.first_identity)
+    }
+
+    /// The number of the oldest identity in the window.
+    fn first_identity(&self) -> u64 {
+        let first = self.window.first_position();
+        if self.window.is_empty() {
+            self.next_identity
+        } else {
+            self.numbering.identity_at(first).unwrap_or(0)
+        }
+    }
+
+    const fn progress_mut(&mut self, role: Role) -> Option<&mut StoreProgress> {
+        match role {
+            Role::Record => Some(&mut self.record),
+            Role::Events => self.events.as_mut(),
         }
     }
 }
 
-// A session that is gone has lost interest; the ledger has counted its frame all the same.
-
-fn tell_durable(waiters: Vec<Waiter>, done: &Finished) {
-    for waiter in waiters {
-        let dead_lettered = waiter.dead_rows(done);
-        let _ = waiter.settled.send(Settled::Durable { dead_lettered, at: done.at });
-    }
-}
-
-fn tell_undone(waiters: Vec<Waiter>) {
-    for waiter in waiters {
-        let _ = waiter.settled.send(Settled::Undone);
-    }
+/// The times of an entry.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct EnqueueTimes {
+    pub(super) accepted_at: Timestamp,
+    pub(super) received_at: Instant,
+    pub(super) decided_at: Instant,
 }

@@ -3,17 +3,21 @@
 use std::time::Instant;
 
 use super::answer::{Admitted, Answer, PendingAnswer};
-use super::core::{Effect, State};
+use super::core::{EnqueueTimes, State};
 use super::judge::BeaconVerdict;
+use super::waiting::{Effect, Waits};
 use crate::domain::beacon::Beacon;
+use crate::domain::block::Block;
 use crate::domain::confidence::Confidence;
 use crate::domain::customer::CustomerId;
+use crate::domain::frame::{AckLevel, FrameId, FrameMark};
+use crate::domain::gateway::GatewayId;
 use crate::domain::identity::CustomerIdentity;
 use crate::domain::outcome::{Outcome, OutcomeCounts, UndecidedReason};
 use crate::domain::sighting::ClaimedSighting;
 use crate::domain::time::Timestamp;
 use crate::domain::window::{CustomerKey, SPACING_US, Standing};
-use crate::ports::Block;
+use crate::journal::EntryKind;
 
 /// A sighting on its way through the rules.
 #[derive(Debug)]
@@ -67,7 +71,36 @@ impl Times {
     }
 }
 
-/// A frame decided, and the places that what it makes takes in the queue.
+/// A sequenced frame, as its session knows it.
+#[derive(Debug, Clone, Copy)]
+pub struct FrameClaim {
+    /// The numbering it belongs to.
+    pub boot_epoch: u64,
+    /// Its number in it.
+    pub sequence: u64,
+    /// Its identity checksum.
+    pub checksum: u32,
+    /// Up to here all frames of its numbering have been answered in its session.
+    pub answered_up_to: u64,
+}
+
+/// A frame, its gateway and what its answer is to promise.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FrameOf<'f> {
+    pub(super) gateway: &'f GatewayId,
+    pub(super) claim: FrameClaim,
+    pub(super) level: AckLevel,
+}
+
+impl FrameOf<'_> {
+    pub(super) fn mark(&self, complete: bool) -> FrameMark {
+        let FrameClaim { boot_epoch, sequence, checksum, answered_up_to } = self.claim;
+        let id = FrameId { gateway: self.gateway.clone(), boot_epoch, sequence, checksum };
+        FrameMark { id, complete, level: self.level, answered_up_to }
+    }
+}
+
+/// A frame decided, and the places that it keeps in the queue.
 #[derive(Debug)]
 pub(super) struct DecidedFrame {
     pub(super) admitted: Admitted,
@@ -75,16 +108,14 @@ pub(super) struct DecidedFrame {
 }
 
 /// What deciding a frame has come to so far.
-#[derive(Default)]
-struct Decided {
+struct Decided<'f> {
+    frame: FrameOf<'f>,
     answer: Answer,
     leaning: Vec<(u16, Outcome)>,
     leaning_counts: OutcomeCounts,
     redelivered: u32,
     leaning_redelivered: u32,
     identities: Vec<CustomerIdentity>,
-    /// Redelivered ones that the system of record told of: whether their events are stored is not known.
-    recorded: Vec<CustomerIdentity>,
 }
 
 /// One candidate with its place in the frame.
@@ -110,6 +141,7 @@ pub(super) fn beacon_of<'v>(
 /// Decides a frame. Its block is queued before anybody can lean on it.
 pub(super) fn decide<'s, 'f: 's>(
     state: &mut State,
+    frame: FrameOf<'_>,
     times: Times,
     verdicts: &[BeaconVerdict],
     sightings: impl Iterator<Item = (&'s Judged, &'s ClaimedSighting<'f>)> + Clone,
@@ -120,7 +152,7 @@ pub(super) fn decide<'s, 'f: 's>(
             state.window.read_ahead(candidate.customer, sighting.detected_at);
         }
     }
-    let mut decided = Decided::default();
+    let mut decided = Decided::new(frame);
     for (index, (judged, sighting)) in (0u16..).zip(sightings) {
         match (judged, beacon_of(verdicts, sighting)) {
             (Judged::Candidate(candidate), Some(beacon)) => {
@@ -136,7 +168,19 @@ pub(super) fn decide<'s, 'f: 's>(
     decided.settle_or_wait(state, times)
 }
 
-impl Decided {
+impl<'f> Decided<'f> {
+    fn new(frame: FrameOf<'f>) -> Self {
+        Self {
+            frame,
+            answer: Answer::default(),
+            leaning: Vec::new(),
+            leaning_counts: OutcomeCounts::default(),
+            redelivered: 0,
+            leaning_redelivered: 0,
+            identities: Vec::new(),
+        }
+    }
+
     fn candidate(&mut self, state: &mut State, times: Times, placed: Placed<'_, '_>, late: &LateAnswer) {
         let Placed { index, candidate, sighting, beacon } = placed;
         let (outcome, leant_on) =
@@ -147,14 +191,16 @@ impl Decided {
                     return match late_outcome(state, times.fresh_at, placed, late) {
                         Late::Clear => self.accept(state, times.accepted_at, placed),
                         Late::Refused(outcome) => self.note(index, outcome),
-                        Late::Redelivered(identity) => self.redelivered(state, index, identity),
+                        Late::Redelivered => self.redelivered(state, index),
                     };
                 }
             };
         let redelivered = u32::from(outcome == Outcome::Identified);
         self.redelivered += redelivered;
         self.note(index, outcome);
-        if state.is_unfinished(leant_on) {
+        // A duplicate promises no more than that the other one is durable.
+        let level = if outcome == Outcome::Identified { self.frame.level } else { AckLevel::Journal };
+        if state.must_wait_for(leant_on, level) {
             self.leaning_redelivered += redelivered;
             self.lean(index, outcome);
         }
@@ -167,9 +213,11 @@ impl Decided {
         if state.is_closing() {
             return self.note(index, Outcome::Undecided(UndecidedReason::Store));
         }
+        let position = state.window.next_position();
         if state.window.accept(candidate.customer, detected_at, &beacon.id, accepted_at).is_err() {
             return self.note(index, Outcome::Undecided(UndecidedReason::WindowFull));
         }
+        state.numbering.starts(position, state.next_identity + self.identities.len() as u64);
         self.identities.push(CustomerIdentity {
             customer_id,
             beacon_id: beacon.id,
@@ -181,19 +229,14 @@ impl Decided {
         self.lean(index, Outcome::Identified);
     }
 
-    /// The identity is in the system of record since before this start. If the daemon was stopped right after that, its
-    /// event is not stored: it is stored again, which changes nothing where it is.
-    fn redelivered(&mut self, state: &State, index: u16, stored: &CustomerIdentity) {
-        if state.has_events() {
-            if state.is_closing() {
-                return self.note(index, Outcome::Undecided(UndecidedReason::Store));
-            }
-            self.recorded.push(stored.clone());
+    /// The identity is in the system of record and no longer in the window. Its event may still wait.
+    fn redelivered(&mut self, state: &State, index: u16) {
+        self.redelivered += 1;
+        self.note(index, Outcome::Identified);
+        if self.frame.level == AckLevel::Stored && state.has_backlog() {
             self.leaning_redelivered += 1;
             self.lean(index, Outcome::Identified);
         }
-        self.redelivered += 1;
-        self.note(index, Outcome::Identified);
     }
 
     fn note(&mut self, index: u16, outcome: Outcome) {
@@ -209,23 +252,21 @@ impl Decided {
     }
 
     fn settle_or_wait(self, state: &mut State, times: Times) -> DecidedFrame {
-        let Times { received_at, decided_at, .. } = times;
+        let Times { accepted_at, received_at, decided_at, .. } = times;
         if self.leaning.is_empty() {
             state.ledger.settle(&self.answer.counts, self.redelivered);
             let answer = Answer { final_at: Some(decided_at), ..self.answer };
             return DecidedFrame { admitted: Admitted::Final(answer), places: 0 };
         }
-        let places = self.identities.len() + self.recorded.len();
-        let mut own_blocks = 0;
-        let mut enqueue = |identities: Vec<CustomerIdentity>, recorded| {
-            if !identities.is_empty() {
-                own_blocks += 1;
-                let block = Block { identities, ..Block::default() };
-                state.enqueue(block, recorded, received_at, decided_at);
-            }
-        };
-        enqueue(self.recorded, true);
-        enqueue(self.identities, false);
+        let own = !self.identities.is_empty();
+        // What waits takes a place even if it brings nothing: the frames that wait are bounded by them.
+        let places = self.identities.len().max(1);
+        if own {
+            let complete = self.answer.counts.undecided() == 0;
+            let block = Block { identities: self.identities, ..Block::default() };
+            let times = EnqueueTimes { accepted_at, received_at, decided_at };
+            state.enqueue(block, EntryKind::Frame(self.frame.mark(complete)), times);
+        }
         state.ledger.in_progress += self.answer.counts.total();
         let effect = Effect::Sightings {
             counts: self.answer.counts,
@@ -233,27 +274,28 @@ impl Decided {
             leaning: self.leaning_counts,
             leaning_redelivered: self.leaning_redelivered,
         };
-        let settled = state.wait(effect, own_blocks);
+        // Duplicates alone wait for no store.
+        let level = match self.leaning_counts.of(Outcome::Identified) {
+            0 => AckLevel::Journal,
+            _ => self.frame.level,
+        };
+        let waits = Waits { level, own, places, record_only: false };
+        let (settled, places) = state.wait(effect, waits);
         let pending = PendingAnswer { answer: self.answer, leaning: self.leaning, settled };
         DecidedFrame { admitted: Admitted::Pending(pending), places }
     }
 }
 
 /// What the system of record has to say of a sighting that memory is clear about.
-enum Late<'l> {
+enum Late {
     /// Nothing: it may be accepted.
     Clear,
     Refused(Outcome),
-    /// This identity is the sighting's own.
-    Redelivered(&'l CustomerIdentity),
+    /// It has the sighting's own identity.
+    Redelivered,
 }
 
-fn late_outcome<'l>(
-    state: &State,
-    fresh_at: Timestamp,
-    placed: Placed<'_, '_>,
-    late: &'l LateAnswer,
-) -> Late<'l> {
+fn late_outcome(state: &State, fresh_at: Timestamp, placed: Placed<'_, '_>, late: &LateAnswer) -> Late {
     let Placed { candidate, sighting, beacon, .. } = placed;
     let detected_at = sighting.detected_at;
     let near = match late {
@@ -278,7 +320,8 @@ fn late_outcome<'l>(
             Late::Refused(Outcome::Undecided(UndecidedReason::WindowFull))
         };
     }
-    conflicts
-        .find(|identity| identity.detected_at == detected_at && identity.beacon_id == beacon.id)
-        .map_or(Late::Refused(Outcome::Duplicate), Late::Redelivered)
+    match conflicts.any(|identity| identity.detected_at == detected_at && identity.beacon_id == beacon.id) {
+        true => Late::Redelivered,
+        false => Late::Refused(Outcome::Duplicate),
+    }
 }

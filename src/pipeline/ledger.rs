@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::answer::PreferencesAnswer;
+use super::progress::Role;
 use crate::domain::outcome::{OUTCOMES, Outcome, OutcomeCounts};
 
 /// Counts since start. All terms change under one lock and are read as one snapshot, so that the equations of
@@ -40,7 +41,7 @@ pub struct PreferenceLedger {
     pub in_progress: u64,
     /// Durable.
     pub accepted: u64,
-    /// Of those accepted, refused by the system of record: they are dead letters.
+    /// Refused by the system of record after they were accepted, in this run or one before: they are dead letters.
     pub dead_lettered: u64,
     /// Refused: a field breaks its rule.
     pub invalid: u64,
@@ -113,6 +114,14 @@ impl Ledger {
             .or_else(|| self.events.and_then(|events| events.imbalance("events")))
     }
 
+    /// The counts of a store, where there is one.
+    pub(super) const fn store_mut(&mut self, role: Role) -> Option<&mut StoreLedger> {
+        match role {
+            Role::Record => Some(&mut self.system_of_record),
+            Role::Events => self.events.as_mut(),
+        }
+    }
+
     pub(super) fn settle(&mut self, counts: &OutcomeCounts, redelivered: u32) {
         for (total, count) in self.outcomes.iter_mut().zip(counts.as_array()) {
             *total += u64::from(*count);
@@ -152,17 +161,39 @@ impl StoreLedger {
         self.waiting += identities;
     }
 
+    /// Counts identities as accepted before this start and not finished.
+    pub(super) const fn found(&mut self, identities: u64) {
+        self.waiting_at_start += identities;
+        self.waiting += identities;
+    }
+
+    /// Counts identities as taken back from the dead letters.
+    pub(super) const fn replay(&mut self, identities: u64) {
+        self.replayed += identities;
+        self.waiting += identities;
+    }
+
     /// Takes back identities that were accepted and are undone.
     pub(super) const fn withdraw(&mut self, identities: u64) {
         self.new -= identities;
         self.waiting -= identities;
     }
 
-    /// Counts identities that were accepted as finished, of them `dead_lettered`.
-    pub(super) const fn finish(&mut self, identities: u64, dead_lettered: u64) {
+    /// Takes back identities that were to be replayed.
+    pub(super) const fn withdraw_replayed(&mut self, identities: u64) {
+        self.replayed -= identities;
         self.waiting -= identities;
+    }
+
+    /// Counts identities that were accepted as finished, of them `dead_lettered`; and others as lost.
+    pub(super) fn finish(&mut self, identities: u64, dead_lettered: u64, lost: u64) {
+        let finished = identities + lost;
+        // More than was known to wait can be found in the files only where they were tampered with.
+        self.waiting_at_start += finished.saturating_sub(self.waiting);
+        self.waiting = self.waiting.saturating_sub(finished);
         self.dead_lettered += dead_lettered;
         self.stored += identities - dead_lettered;
+        self.lost_to_corruption += lost;
     }
 
     fn imbalance(&self, store: &str) -> Option<String> {

@@ -71,7 +71,7 @@ const KNOW_CONFIGURATION: [&str; 5] = ["app", "cli", "config", "lib", "main"];
 const ADAPTERS: [&str; 4] = ["dynamodb", "postgres", "redis", "sqlite"];
 
 /// Crates that only some parts know; the composition may use any.
-const CRATES: [(&str, &[&str]); 24] = [
+const CRATES: [(&str, &[&str]); 25] = [
     ("anyhow", &[]),
     ("aws_config", &["stores"]),
     ("aws_credential_types", &["stores"]),
@@ -81,6 +81,7 @@ const CRATES: [(&str, &[&str]); 24] = [
     ("beacon_protocol", &["listen"]),
     ("clap", &[]),
     ("crossbeam_channel", &["pipeline", "stores"]),
+    ("crc32c", &["journal", "stores"]),
     ("figment", &[]),
     ("hyper", &["ops"]),
     ("hyper_util", &["ops"]),

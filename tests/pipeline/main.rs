@@ -2,22 +2,27 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests stop at what they do not expect")]
 
+mod journaling;
 mod scripted;
 mod storing;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use beacond::domain::clock::ClockReading;
+use beacond::domain::frame::AckLevel;
 use beacond::domain::gateway::{Gateway, GatewayStatus, StoreScope};
 use beacond::domain::outcome::{InvalidField, Outcome, UndecidedReason};
 use beacond::domain::preference::PreferenceChange;
 use beacond::domain::sighting::{BeaconClaim, ClaimedSighting};
 use beacond::domain::time::Timestamp;
-use beacond::pipeline::{Admitted, AdmittedPreferences, Admitter, Answer, PreferencesAnswer, Received};
+use beacond::pipeline::{
+    Admitted, AdmittedPreferences, Admitter, Answer, FrameClaim, PreferencesAnswer, Received,
+};
 use futures_util::FutureExt;
-use scripted::{BEACON, NOW, SECOND, Script, World, beacon_claim, start};
+use scripted::{BEACON, NOW, SECOND, Script, World, beacon_claim, start, start_unknowing};
 
-const UNDECIDED: Outcome = Outcome::Undecided(UndecidedReason::Store);
+pub(crate) const UNDECIDED: Outcome = Outcome::Undecided(UndecidedReason::Store);
 
 fn gateway() -> Gateway {
     Gateway { id: "g".parse().unwrap(), stores: StoreScope::Every, status: GatewayStatus::Active }
@@ -32,16 +37,39 @@ fn strong(customer_id: &str, seconds: i64) -> ClaimedSighting<'_> {
     }
 }
 
+/// A frame that was never sent before.
+fn next_frame() -> FrameClaim {
+    static SENT: AtomicU64 = AtomicU64::new(0);
+    let sequence = SENT.fetch_add(1, Ordering::Relaxed) + 1;
+    FrameClaim { boot_epoch: 1, sequence, checksum: 7, answered_up_to: 0 }
+}
+
+/// Admits a frame of a session whose answers wait for the stores.
 async fn admit(world: &World, sightings: &[ClaimedSighting<'_>]) -> Admitted {
+    admit_at(world, AckLevel::Stored, sightings).await
+}
+
+async fn admit_at(world: &World, level: AckLevel, sightings: &[ClaimedSighting<'_>]) -> Admitted {
     let claims: [BeaconClaim; 1] = [beacon_claim(BEACON)];
-    let mut admitter = Admitter::new(Arc::clone(&world.pipeline));
-    admitter.sightings(&gateway(), &world.clock.received_now(), &claims, sightings).await
+    let mut admitter = Admitter::new(Arc::clone(&world.pipeline), level);
+    let received = world.clock.received_now();
+    admitter.sightings(&gateway(), next_frame(), &received, &claims, sightings).await
+}
+
+/// Admits preferences of a session whose answers wait for the stores.
+async fn admit_preferences(
+    world: &World,
+    received: &Received,
+    change: Result<PreferenceChange, InvalidField>,
+) -> AdmittedPreferences {
+    let admitter = Admitter::new(Arc::clone(&world.pipeline), AckLevel::Stored);
+    admitter.preferences(&gateway(), next_frame(), received, change).await
 }
 
 async fn answer(world: &World, sightings: &[ClaimedSighting<'_>]) -> Answer {
     match admit(world, sightings).await {
         Admitted::Final(answer) => answer,
-        Admitted::Pending(mut pending) => pending.settled().await,
+        Admitted::Pending(mut pending) => pending.settled().await.unwrap(),
     }
 }
 
@@ -59,20 +87,21 @@ fn balanced(world: &World) -> beacond::pipeline::Ledger {
 }
 
 #[tokio::test]
-async fn no_answer_that_leans_on_a_pending_identity_leaves_before_the_commit() {
+async fn at_level_stored_no_identity_is_answered_before_its_commit() {
     let world = start(|_| {});
     let held = world.writer.hold();
     let mut first = pending(admit(&world, &[strong("alice", 0)]).await);
     let mut again = pending(admit(&world, &[strong("alice", 0)]).await);
     let mut near = pending(admit(&world, &[strong("alice", 59)]).await);
+    assert_eq!(near.settled().await.unwrap().counts.of(Outcome::Duplicate), 1, "the other one is durable");
     let ledger = balanced(&world);
-    assert_eq!((ledger.received, ledger.in_progress, ledger.decided()), (3, 3, 0));
+    assert_eq!((ledger.received, ledger.system_of_record.waiting), (3, 1));
     let mut first = Box::pin(first.settled());
-    assert!((&mut first).now_or_never().is_none(), "not final while the writer holds");
+    assert!((&mut first).now_or_never().is_none(), "not stored while the writer holds");
+    assert!(again.settled().now_or_never().is_none());
     held.release(Script::Commit);
-    assert_eq!(first.await.counts.of(Outcome::Identified), 1);
-    assert_eq!(again.settled().await.counts.of(Outcome::Identified), 1);
-    assert_eq!(near.settled().await.counts.of(Outcome::Duplicate), 1);
+    assert_eq!(first.await.unwrap().counts.of(Outcome::Identified), 1);
+    assert_eq!(again.settled().await.unwrap().counts.of(Outcome::Identified), 1);
     let ledger = balanced(&world);
     assert_eq!((ledger.identified_new, ledger.identified_redelivered, ledger.in_progress), (1, 1, 0));
     assert_eq!(world.stored(), [("alice".to_owned(), NOW)]);
@@ -130,7 +159,7 @@ async fn an_answer_about_late_sightings_is_not_believed_after_a_long_wait_for_ro
         settings.queue_rows = 1;
         settings.question_timeout = std::time::Duration::from_millis(20);
     });
-    let held = world.writer.hold();
+    let held = world.hold_journal();
     let late = [strong("alice", -3_600)];
     let first = world.record.hold();
     let mut asking = Box::pin(admit(&world, &late));
@@ -141,8 +170,8 @@ async fn an_answer_about_late_sightings_is_not_believed_after_a_long_wait_for_ro
     tokio::time::pause();
     tokio::time::advance(std::time::Duration::from_millis(50)).await;
     tokio::time::resume();
-    held.release(Script::Commit);
-    fills.settled().await;
+    held.release();
+    fills.settled().await.unwrap();
     let Admitted::Final(answer) = asking.await else { panic!("nothing to wait for") };
     assert_eq!(answer.exceptions, [(0, UNDECIDED)]);
     balanced(&world);
@@ -155,8 +184,7 @@ async fn preferences_of_an_unsure_clock_are_undecided() {
     let unsure = ClockReading { wall: NOW.plus_micros(-3_600 * SECOND), ..now.clock };
     let received = Received { clock: unsure, ..now };
     let claim = PreferenceChange::from_claim(b"alice", NOW, std::iter::empty());
-    let admitter = Admitter::new(Arc::clone(&world.pipeline));
-    let AdmittedPreferences::Final(answer) = admitter.preferences(&received, claim).await else {
+    let AdmittedPreferences::Final(answer) = admit_preferences(&world, &received, claim).await else {
         panic!("nothing to wait for")
     };
     assert_eq!(answer, PreferencesAnswer::Undecided(UndecidedReason::Clock));
@@ -199,7 +227,7 @@ async fn past_the_windows_limit_late_sightings_are_undecided_and_past_its_bound_
 #[tokio::test]
 async fn a_full_queue_makes_sessions_wait_and_loses_nothing() {
     let world = start(|settings| settings.queue_rows = 4);
-    let held = world.writer.hold();
+    let held = world.hold_journal();
     let ids: Vec<String> = (0..4).map(|number| format!("c{number}")).collect();
     let frame: Vec<_> = ids.iter().map(|id| strong(id, 0)).collect();
     let mut first = pending(admit(&world, &frame).await);
@@ -207,21 +235,21 @@ async fn a_full_queue_makes_sessions_wait_and_loses_nothing() {
     let mut waiting = Box::pin(admit(&world, &next));
     assert!((&mut waiting).now_or_never().is_none(), "no room: the session waits");
     assert_eq!(balanced(&world).received, 4, "nothing of it was decided yet");
-    held.release(Script::Commit);
-    assert_eq!(first.settled().await.counts.of(Outcome::Identified), 4);
-    assert_eq!(pending(waiting.await).settled().await.counts.of(Outcome::Identified), 1);
+    held.release();
+    assert_eq!(first.settled().await.unwrap().counts.of(Outcome::Identified), 4);
+    assert_eq!(pending(waiting.await).settled().await.unwrap().counts.of(Outcome::Identified), 1);
     assert_eq!(world.stored().len(), 5);
 }
 
 #[tokio::test]
 async fn giving_up_a_frame_that_waits_leaves_no_trace() {
     let world = start(|settings| settings.queue_rows = 1);
-    let held = world.writer.hold();
+    let held = world.hold_journal();
     let mut first = pending(admit(&world, &[strong("alice", 0)]).await);
     let next = [strong("bob", 0)];
     drop(Box::pin(admit(&world, &next)).now_or_never());
-    held.release(Script::Commit);
-    first.settled().await;
+    held.release();
+    first.settled().await.unwrap();
     assert_eq!(balanced(&world).received, 1);
     assert_eq!(
         answer(&world, &[strong("bob", 0)]).await.counts.of(Outcome::Identified),
@@ -238,8 +266,8 @@ async fn everything_accepted_before_the_close_is_stored_and_later_frames_are_und
     world.pipeline.close();
     let mut after = pending(admit(&world, &[strong("bob", 0), strong("alice", 1)]).await);
     held.release(Script::Commit);
-    assert_eq!(first.settled().await.counts.of(Outcome::Identified), 1);
-    let after = after.settled().await;
+    assert_eq!(first.settled().await.unwrap().counts.of(Outcome::Identified), 1);
+    let after = after.settled().await.unwrap();
     assert_eq!(after.exceptions, [(0, UNDECIDED)], "bob is new, and nothing new is taken");
     assert_eq!(after.counts.of(Outcome::Duplicate), 1, "alice's identity was still on its way");
     assert_eq!(world.stored(), [("alice".to_owned(), NOW)]);
@@ -249,18 +277,18 @@ async fn everything_accepted_before_the_close_is_stored_and_later_frames_are_und
 #[tokio::test]
 async fn preferences_wait_for_their_commit_and_have_their_own_line() {
     let world = start(|_| {});
-    let admitter = Admitter::new(Arc::clone(&world.pipeline));
     let change =
         |at: Timestamp| PreferenceChange::from_claim(b"alice", at, [(&b"k"[..], &b"v"[..])].into_iter());
     let received = world.clock.received_now();
     let held = world.writer.hold();
-    let AdmittedPreferences::Pending(mut waiting) = admitter.preferences(&received, change(NOW)).await else {
+    let AdmittedPreferences::Pending(mut waiting) = admit_preferences(&world, &received, change(NOW)).await
+    else {
         panic!("final before the commit");
     };
-    assert_eq!(balanced(&world).preferences.in_progress, 1);
+    assert!(waiting.settled().now_or_never().is_none());
     held.release(Script::Commit);
-    assert_eq!(waiting.settled().await, PreferencesAnswer::Accepted);
-    let ahead = admitter.preferences(&received, change(NOW.plus_micros(3_600 * SECOND))).await;
+    assert_eq!(waiting.settled().await.unwrap(), PreferencesAnswer::Accepted);
+    let ahead = admit_preferences(&world, &received, change(NOW.plus_micros(3_600 * SECOND))).await;
     let AdmittedPreferences::Final(ahead) = ahead else { panic!("a time far ahead is refused at once") };
     assert_eq!(ahead, PreferencesAnswer::Invalid(InvalidField::UpdatedAt));
     let ledger = balanced(&world).preferences;
@@ -269,8 +297,7 @@ async fn preferences_wait_for_their_commit_and_have_their_own_line() {
 
 #[tokio::test]
 async fn until_the_past_is_known_nobody_is_identified() {
-    let world = start(|_| {});
-    world.pipeline.past_unknown();
+    let world = start_unknowing(Arc::default(), Arc::default(), false, |_| {});
     world.record.store("alice", NOW);
     let weak = ClaimedSighting { rssi_dbm: -90, ..strong("bob", 0) };
     let answered = answer(&world, &[strong("alice", 1), strong("bob", 0), strong("bob", -3_600), weak]).await;

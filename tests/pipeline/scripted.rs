@@ -1,6 +1,7 @@
 //! A world of scripted ports: a clock that stands still, a record that can break down, a writer that can be held.
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,10 +14,11 @@ use beacond::domain::gateway::{Gateway, GatewayId};
 use beacond::domain::identity::CustomerIdentity;
 use beacond::domain::sighting::BeaconClaim;
 use beacond::domain::time::Timestamp;
+use beacond::journal::JournalSettings;
 use beacond::latency::Latencies;
 use beacond::pipeline::{
-    BatchLimits, DirectorySettings, Pipeline, PipelinePorts, PipelineSettings, Received, TierSettings,
-    WriterThreads,
+    BatchLimits, DirectorySettings, Ledger, Left, Pipeline, PipelinePorts, PipelineSettings, Received,
+    TierSettings, WriterThreads,
 };
 use beacond::ports::{
     BatchWriter, Block, Clock, DeadLetter, DeadLetters, Delivery, LatestIdentities, PortFuture, StoreError,
@@ -24,6 +26,7 @@ use beacond::ports::{
 };
 use beacond::tasks::TaskGroup;
 use crossbeam_channel::{Receiver, Sender, bounded};
+use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 /// The one registered beacon.
@@ -45,12 +48,30 @@ pub(super) struct World {
     pub(super) latest: Arc<ScriptedLatest>,
     pub(super) dead_letters: Arc<ScriptedDeadLetters>,
     pub(super) threads: WriterThreads,
+    pub(super) home: Arc<Home>,
 }
 
 impl World {
     /// What is in the system of record, in the order written.
     pub(super) fn stored(&self) -> Vec<(String, Timestamp)> {
         named(&self.record.rows.lock().unwrap())
+    }
+
+    /// Has a file stand where the directory of the journal is to be.
+    pub(super) fn hold_journal(&self) -> HeldJournal {
+        let path = self.home.journal();
+        let _ = std::fs::remove_dir(&path);
+        std::fs::write(&path, "").unwrap();
+        HeldJournal(path)
+    }
+
+    /// Stops as the daemon does, at this moment, and answers what it left.
+    pub(super) fn stop(self, within: Duration) -> (Arc<Home>, Arc<ScriptedRecord>, Ledger, Left) {
+        let Self { pipeline, mut threads, home, record, .. } = self;
+        pipeline.close();
+        threads.hurry(std::time::Instant::now() + within);
+        let left = threads.join();
+        (home, record, pipeline.ledger(), left)
     }
 
     /// What is in the store of events, in the order written.
@@ -65,17 +86,62 @@ fn named(rows: &[CustomerIdentity]) -> Vec<(String, Timestamp)> {
 
 /// Starts a pipeline without events; `adjust` changes its settings before.
 pub(super) fn start(adjust: impl FnOnce(&mut PipelineSettings)) -> World {
-    start_over(Arc::default(), false, adjust)
+    start_over(Arc::default(), new_home(), false, adjust)
 }
 
 /// Starts a pipeline that stores events too.
 pub(super) fn start_with_events(adjust: impl FnOnce(&mut PipelineSettings)) -> World {
-    start_over(Arc::default(), true, adjust)
+    start_over(Arc::default(), new_home(), true, adjust)
 }
 
-/// Starts a pipeline on a record that may have rows.
+fn new_home() -> Arc<Home> {
+    Arc::default()
+}
+
+/// A data directory.
+#[derive(Debug)]
+pub(super) struct Home(TempDir);
+
+impl Default for Home {
+    fn default() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+}
+
+impl Home {
+    fn journal(&self) -> PathBuf {
+        self.0.path().join("journal")
+    }
+}
+
+/// Keeps a journal that was never written to from being written to, until released.
+pub(super) struct HeldJournal(PathBuf);
+
+impl HeldJournal {
+    pub(super) fn release(self) {
+        std::fs::remove_file(self.0).unwrap();
+    }
+}
+
+/// Starts a pipeline on a record that may have rows and a journal that may have entries. What was stored before the
+/// journal began is nothing.
 pub(super) fn start_over(
     record: Arc<ScriptedRecord>,
+    home: Arc<Home>,
+    with_events: bool,
+    adjust: impl FnOnce(&mut PipelineSettings),
+) -> World {
+    let world = start_unknowing(record, home, with_events, adjust);
+    if world.pipeline.is_past_unknown() {
+        world.pipeline.past_known(None);
+    }
+    world
+}
+
+/// Starts a pipeline that has not been told what was stored before.
+pub(super) fn start_unknowing(
+    record: Arc<ScriptedRecord>,
+    home: Arc<Home>,
     with_events: bool,
     adjust: impl FnOnce(&mut PipelineSettings),
 ) -> World {
@@ -86,6 +152,8 @@ pub(super) fn start_over(
         horizon_us: 900 * SECOND,
         window_entries: 100_000,
         queue_rows: 4_096,
+        frames_remembered: 10_000,
+        journal: JournalSettings { directory: home.journal(), segment_bytes: 4 << 20, max_bytes: 64 << 20 },
         batch,
         events_batch: batch,
         question_timeout: Duration::from_secs(2),
@@ -113,7 +181,7 @@ pub(super) fn start_over(
         refreshes: TaskGroup::new("refreshes"),
     };
     let (pipeline, threads) = Pipeline::start(&settings, ports, [1; 16]).unwrap();
-    World { pipeline, clock, record, writer, events, latest, dead_letters, threads }
+    World { pipeline, clock, record, writer, events, latest, dead_letters, threads, home }
 }
 
 pub(super) fn beacon_claim(id: BeaconId) -> BeaconClaim {

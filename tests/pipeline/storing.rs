@@ -1,16 +1,16 @@
 //! What becomes of accepted identities when a store is slow, gone, in doubt, or refuses a row.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use beacond::domain::outcome::{Outcome, UndecidedReason};
-use beacond::pipeline::{Admitted, AdmittedPreferences, Admitter, Ledger, PreferencesAnswer, Trouble};
+use beacond::domain::frame::AckLevel;
+use beacond::domain::outcome::Outcome;
+use beacond::pipeline::{Admitted, AdmittedPreferences, Ledger, Left, PreferencesAnswer, Trouble};
 use beacond::ports::{BeaconChanges, Delivery};
 use futures_util::FutureExt;
 
 use crate::scripted::{BEACON, NOW, SECOND, Script, World, start, start_over, start_with_events};
-use crate::{admit, answer, balanced, pending, strong};
-
-const UNDECIDED: Outcome = Outcome::Undecided(UndecidedReason::Store);
+use crate::{admit, admit_at, admit_preferences, answer, balanced, pending, strong};
 
 #[tokio::test]
 async fn a_write_that_fails_is_done_again_and_answered_when_it_is_done() {
@@ -20,8 +20,8 @@ async fn a_write_that_fails_is_done_again_and_answered_when_it_is_done() {
         let mut first = pending(admit(&world, &[strong("alice", 0), strong("bob", 0)]).await);
         let mut near = pending(admit(&world, &[strong("alice", 1)]).await);
         held.release(script);
-        assert_eq!(first.settled().await.counts.of(Outcome::Identified), 2);
-        assert_eq!(near.settled().await.counts.of(Outcome::Duplicate), 1);
+        assert_eq!(first.settled().await.unwrap().counts.of(Outcome::Identified), 2);
+        assert_eq!(near.settled().await.unwrap().counts.of(Outcome::Duplicate), 1);
         assert_eq!(world.stored(), [("alice".to_owned(), NOW), ("bob".to_owned(), NOW)]);
         assert_eq!(world.writer.attempts(), [(2, Delivery::First), (2, Delivery::Again)]);
         let health = world.threads.record();
@@ -39,30 +39,38 @@ async fn while_a_store_fails_decisions_go_on_and_its_trouble_is_shown() {
     held.release(Script::Misconfigured);
     let weak = beacond::domain::sighting::ClaimedSighting { rssi_dbm: -90, ..strong("bob", 0) };
     assert_eq!(answer(&world, &[weak]).await.counts.of(Outcome::LowConfidence), 1);
-    let mut near = pending(admit(&world, &[strong("alice", 1)]).await);
-    assert!(near.settled().now_or_never().is_none(), "it leans on what is not stored");
+    let mut again = pending(admit(&world, &[strong("alice", 0)]).await);
+    assert!(again.settled().now_or_never().is_none(), "it leans on what is not stored");
     world.writer.fail_every(0);
-    assert_eq!(first.settled().await.counts.of(Outcome::Identified), 1);
+    assert_eq!(first.settled().await.unwrap().counts.of(Outcome::Identified), 1);
     balanced(&world);
 }
 
 #[tokio::test]
-async fn stopping_while_a_store_fails_undoes_what_it_does_not_have_and_says_so() {
-    let world = start(|_| {});
+async fn what_a_failing_store_lacks_at_a_stop_is_not_claimed_and_stored_by_the_next_start() {
+    let world = start_with_events(|_| {});
     world.writer.fail_every(1);
     let weak = beacond::domain::sighting::ClaimedSighting { rssi_dbm: -90, ..strong("alice", 0) };
     let mut first = pending(admit(&world, &[weak, strong("alice", 0)]).await);
-    let mut near = pending(admit(&world, &[strong("alice", 1), strong("carol", 0)]).await);
-    let World { pipeline, threads, .. } = world;
-    pipeline.close();
-    threads.join(std::time::Duration::from_secs(60));
-    let first = first.settled().await;
-    assert_eq!(first.exceptions, [(1, UNDECIDED)]);
-    assert_eq!(first.counts.of(Outcome::LowConfidence), 1);
-    assert_eq!(near.settled().await.exceptions, [(0, UNDECIDED), (1, UNDECIDED)]);
-    let ledger = pipeline.ledger();
-    assert_eq!(ledger.imbalance(), None);
-    assert_eq!((ledger.undecided(), ledger.decided(), ledger.in_progress), (3, 1, 0));
+    let mut durable = pending(admit_at(&world, AckLevel::Journal, &[strong("bob", 0)]).await);
+    assert_eq!(durable.settled().await.unwrap().counts.of(Outcome::Identified), 1);
+    while balanced(&world).events.unwrap().stored < 2 {
+        tokio::task::yield_now().await;
+    }
+    let (home, record, ledger, left) = world.stop(Duration::from_secs(60));
+    assert_eq!((left.waiting, left.undone), (2, false));
+    assert_eq!(first.settled().await, None, "no answer is no promise");
+    assert_eq!((ledger.imbalance(), ledger.system_of_record.waiting), (None, 2));
+    let world = start_over(record, home, true, |_| {});
+    while balanced(&world).system_of_record.waiting > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(world.stored(), [("alice".to_owned(), NOW), ("bob".to_owned(), NOW)]);
+    assert_eq!(world.events_stored(), [], "they were given to it before");
+    assert_eq!(world.writer.attempts(), [(2, Delivery::Again)]);
+    let Ledger { system_of_record: record, events, .. } = balanced(&world);
+    assert_eq!((record.waiting_at_start, record.new, record.stored), (2, 0, 2));
+    assert_eq!(events.unwrap().waiting_at_start, 0);
 }
 
 #[tokio::test]
@@ -82,7 +90,7 @@ async fn one_row_refused_of_many_costs_itself_only() {
     held.release(Script::Commit);
     let mut dead_lettered = Vec::new();
     for mut frame in waiting {
-        let answer = frame.settled().await;
+        let answer = frame.settled().await.unwrap();
         assert_eq!(answer.counts.of(Outcome::Identified), 50);
         dead_lettered.push(answer.dead_lettered);
     }
@@ -109,7 +117,7 @@ async fn a_refused_row_that_cannot_be_kept_is_waited_for() {
     }
     assert!(frame.settled().now_or_never().is_none());
     world.dead_letters.set_full(false);
-    assert_eq!(frame.settled().await.dead_lettered, 1);
+    assert_eq!(frame.settled().await.unwrap().dead_lettered, 1);
     assert_eq!(world.stored(), [("good".to_owned(), NOW)]);
     balanced(&world);
 }
@@ -125,14 +133,14 @@ async fn an_answer_waits_for_the_events_and_so_does_what_leans_on_it() {
     assert_eq!(balanced(&world).system_of_record.stored, 1);
     assert_eq!(world.latest.heard(), ["alice"], "the cache hears of it without waiting for the events");
     let mut again = pending(admit(&world, &[strong("alice", 0)]).await);
-    let mut near = pending(admit(&world, &[strong("alice", 1)]).await);
+    let near = answer(&world, &[strong("alice", 1)]).await;
+    assert_eq!(near.counts.of(Outcome::Duplicate), 1, "the other one is durable");
     assert!(first.settled().now_or_never().is_none(), "its event is not stored");
     let waiting = balanced(&world).events.unwrap();
     assert_eq!((waiting.new, waiting.waiting, waiting.stored), (1, 1, 0));
     held.release(Script::UnavailableAfterWriting);
-    assert_eq!(first.settled().await.counts.of(Outcome::Identified), 1);
-    assert_eq!(again.settled().await.counts.of(Outcome::Identified), 1);
-    assert_eq!(near.settled().await.counts.of(Outcome::Duplicate), 1);
+    assert_eq!(first.settled().await.unwrap().counts.of(Outcome::Identified), 1);
+    assert_eq!(again.settled().await.unwrap().counts.of(Outcome::Identified), 1);
     assert_eq!(world.events_stored(), [("alice".to_owned(), NOW)]);
     let stored = balanced(&world).events.unwrap();
     assert_eq!((stored.new, stored.waiting, stored.stored), (1, 0, 1));
@@ -153,54 +161,43 @@ async fn a_dead_store_of_events_does_not_stop_the_system_of_record() {
     }
     world.events.fail_every(0);
     for mut frame in waiting {
-        assert_eq!(frame.settled().await.counts.of(Outcome::Identified), 1);
+        assert_eq!(frame.settled().await.unwrap().counts.of(Outcome::Identified), 1);
     }
     assert_eq!(world.events_stored().len(), 50);
     balanced(&world);
 }
 
 #[tokio::test]
-async fn what_the_system_of_record_refuses_is_no_event_and_nobody_hears_of_it() {
+async fn what_one_store_refuses_the_other_gets_and_the_cache_does_not_hear_of() {
     let world = start_with_events(|_| {});
     world.writer.refuse("bad");
     let mut frame = pending(admit(&world, &[strong("good", 0), strong("bad", 0)]).await);
-    let answer = frame.settled().await;
+    let answer = frame.settled().await.unwrap();
     assert_eq!((answer.counts.of(Outcome::Identified), answer.dead_lettered), (2, 1));
     assert_eq!(world.stored(), [("good".to_owned(), NOW)]);
-    assert_eq!(world.events_stored(), world.stored());
+    assert_eq!(world.events_stored(), [("good".to_owned(), NOW), ("bad".to_owned(), NOW)]);
+    while world.latest.heard().is_empty() {
+        tokio::task::yield_now().await;
+    }
     assert_eq!(world.latest.heard(), ["good"]);
     let Ledger { system_of_record: record, events, .. } = balanced(&world);
     assert_eq!((record.new, record.stored, record.dead_lettered), (2, 1, 1));
-    assert_eq!((events.unwrap().new, events.unwrap().stored), (1, 1));
+    assert_eq!((events.unwrap().new, events.unwrap().stored), (2, 2));
     // The row is finished: nothing waits for it.
     assert!(matches!(admit(&world, &[strong("bad", 1)]).await, Admitted::Final(_)));
-}
-
-#[tokio::test]
-async fn a_redelivered_identity_whose_event_is_refused_is_named_in_its_answer() {
-    let world = start_with_events(|_| {});
-    world.record.store("alice", NOW);
-    world.pipeline.past_known(Some(NOW));
-    world.events.refuse("alice");
-    let mut frame = pending(admit(&world, &[strong("alice", 0), strong("bob", 0)]).await);
-    let answer = frame.settled().await;
-    assert_eq!((answer.counts.of(Outcome::Identified), answer.dead_lettered), (2, 1));
-    assert_eq!(world.dead_letters.letters(), [("events", "alice".to_owned())]);
-    balanced(&world);
 }
 
 #[tokio::test]
 async fn a_refused_preference_is_named_in_its_answer() {
     let world = start(|_| {});
     world.writer.refuse("alice");
-    let admitter = Admitter::new(Arc::clone(&world.pipeline));
     let change = beacond::domain::preference::PreferenceChange::from_claim(b"alice", NOW, std::iter::empty());
     let AdmittedPreferences::Pending(mut preferences) =
-        admitter.preferences(&world.clock.received_now(), change).await
+        admit_preferences(&world, &world.clock.received_now(), change).await
     else {
         panic!("final before the commit");
     };
-    assert_eq!(preferences.settled().await, PreferencesAnswer::DeadLettered);
+    assert_eq!(preferences.settled().await.unwrap(), PreferencesAnswer::DeadLettered);
     let ledger = balanced(&world).preferences;
     assert_eq!((ledger.accepted, ledger.dead_lettered), (1, 1));
 }
@@ -213,7 +210,7 @@ async fn identities_on_their_way_are_counted_as_waiting() {
     let record = balanced(&world).system_of_record;
     assert_eq!((record.new, record.waiting, record.stored), (2, 2, 0));
     held.release(Script::Commit);
-    first.settled().await;
+    first.settled().await.unwrap();
     let record = balanced(&world).system_of_record;
     assert_eq!((record.new, record.waiting, record.stored), (2, 0, 2));
 }
@@ -221,7 +218,7 @@ async fn identities_on_their_way_are_counted_as_waiting() {
 #[tokio::test]
 async fn a_frame_that_waited_long_for_room_is_judged_by_what_is_registered_then() {
     let world = start(|settings| settings.queue_rows = 1);
-    let held = world.writer.hold();
+    let held = world.hold_journal();
     let mut fills = pending(admit(&world, &[strong("alice", 0)]).await);
     let next = [strong("bob", 0)];
     let mut waiting = Box::pin(admit(&world, &next));
@@ -229,10 +226,10 @@ async fn a_frame_that_waited_long_for_room_is_judged_by_what_is_registered_then(
     world.record.retire_beacon();
     world.pipeline.beacons().changed(&[BEACON]);
     tokio::time::pause();
-    tokio::time::advance(std::time::Duration::from_millis(600)).await;
+    tokio::time::advance(Duration::from_millis(600)).await;
     tokio::time::resume();
-    held.release(Script::Commit);
-    fills.settled().await;
+    held.release();
+    fills.settled().await.unwrap();
     let Admitted::Final(answer) = waiting.await else { panic!("nothing to wait for") };
     assert_eq!(answer.exceptions, [(0, Outcome::BeaconInactive)]);
     balanced(&world);
@@ -244,14 +241,16 @@ async fn a_store_that_is_slow_is_given_no_further_batch_once_stopping_has_taken_
     let held = world.writer.hold();
     let mut first = pending(admit(&world, &[strong("alice", 0)]).await);
     let mut second = pending(admit(&world, &[strong("bob", 0)]).await);
-    let World { pipeline, threads, .. } = world;
+    while world.writer.attempts().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let World { pipeline, mut threads, .. } = world;
     pipeline.close();
-    let stopping = std::thread::spawn(move || threads.join(std::time::Duration::ZERO));
+    threads.hurry(std::time::Instant::now());
     held.release(Script::Commit);
-    stopping.join().unwrap();
-    let outcomes =
-        [first.settled().await, second.settled().await].map(|answer| answer.counts.of(Outcome::Identified));
-    assert!(outcomes[1] == 0, "{outcomes:?}");
+    assert_eq!(threads.join(), Left { waiting: 1, undone: false });
+    assert_eq!(first.settled().await.unwrap().counts.of(Outcome::Identified), 1);
+    assert_eq!(second.settled().await, None);
     assert_eq!(pipeline.ledger().imbalance(), None);
 }
 
@@ -260,36 +259,15 @@ async fn preferences_do_not_wait_for_the_events() {
     let world = start_with_events(|_| {});
     world.events.fail_every(1);
     let mut identity = pending(admit(&world, &[strong("alice", 0)]).await);
-    let admitter = Admitter::new(Arc::clone(&world.pipeline));
     let change = beacond::domain::preference::PreferenceChange::from_claim(b"alice", NOW, std::iter::empty());
     let AdmittedPreferences::Pending(mut preferences) =
-        admitter.preferences(&world.clock.received_now(), change).await
+        admit_preferences(&world, &world.clock.received_now(), change).await
     else {
         panic!("final before the commit");
     };
-    assert_eq!(preferences.settled().await, PreferencesAnswer::Accepted);
+    assert_eq!(preferences.settled().await.unwrap(), PreferencesAnswer::Accepted);
     assert!(identity.settled().now_or_never().is_none());
     balanced(&world);
-}
-
-#[tokio::test]
-async fn what_was_stored_before_a_start_is_given_to_the_events_again() {
-    let world = start_with_events(|_| {});
-    let mut first = pending(admit(&world, &[strong("alice", 0)]).await);
-    assert_eq!(first.settled().await.counts.of(Outcome::Identified), 1);
-    let stopped = start_over(Arc::clone(&world.record), true, |_| {});
-    stopped.pipeline.past_known(Some(NOW));
-    assert_eq!(stopped.events_stored(), []);
-    let held = stopped.events.hold();
-    let mut again = pending(admit(&stopped, &[strong("alice", 0), strong("alice", 59)]).await);
-    assert!(again.settled().now_or_never().is_none(), "whether its event is stored is not known");
-    held.release(Script::Unavailable);
-    let again = again.settled().await;
-    assert_eq!((again.counts.of(Outcome::Identified), again.counts.of(Outcome::Duplicate)), (1, 1));
-    assert_eq!(stopped.events_stored(), world.events_stored());
-    let Ledger { identified_new, identified_redelivered, events, .. } = balanced(&stopped);
-    assert_eq!((identified_new, identified_redelivered, events.unwrap().new), (0, 1, 0));
-    assert_eq!(stopped.stored().len(), 1);
 }
 
 #[tokio::test]
@@ -300,13 +278,15 @@ async fn stopping_while_the_events_fail_claims_nothing_of_them() {
     while balanced(&world).system_of_record.stored == 0 {
         tokio::task::yield_now().await;
     }
-    let World { pipeline, threads, .. } = world;
-    pipeline.close();
-    threads.join(std::time::Duration::from_secs(60));
-    assert_eq!(first.settled().await.exceptions, [(0, UNDECIDED)]);
-    let ledger = pipeline.ledger();
-    assert_eq!(ledger.imbalance(), None);
-    assert_eq!((ledger.in_progress, ledger.undecided(), ledger.events.unwrap().waiting), (0, 1, 1));
+    let (home, record, ledger, left) = world.stop(Duration::from_secs(60));
+    assert_eq!(first.settled().await, None);
+    assert_eq!((ledger.imbalance(), left.waiting), (None, 1));
+    assert_eq!((ledger.in_progress, ledger.decided(), ledger.events.unwrap().waiting), (0, 1, 1));
+    let world = start_over(record, home, true, |_| {});
+    while balanced(&world).events.unwrap().waiting > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(world.events_stored(), world.stored());
 }
 
 /// Invariant: however writes end and sessions interleave, every reading of the ledger balances, what was answered

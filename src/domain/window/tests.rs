@@ -53,7 +53,7 @@ fn between_two_identities_the_durable_one_is_named() {
     let earlier = accept(&mut window, 1, 0, 0);
     let between = |window: &DuplicateWindow| window.check(key(1), at(35_000_000), &beacon(1));
     assert_eq!(between(&window), Standing::Duplicate(later), "the first accepted while both are pending");
-    window.durable(later);
+    window.durable(later.after());
     assert_eq!(between(&window), Standing::Duplicate(later));
     assert!(window.is_pending(earlier) && !window.is_pending(later));
 }
@@ -61,13 +61,13 @@ fn between_two_identities_the_durable_one_is_named() {
 #[test]
 fn a_roll_back_undoes_what_is_pending_and_gives_its_positions_again() {
     let mut window = window(10);
-    assert_eq!(window.last_position(), None);
+    assert_eq!(window.next_position(), Position(0));
     let first = accept(&mut window, 1, 0, 0);
-    window.durable(first);
+    window.durable(first.after());
     let undone = accept(&mut window, 2, 0, 0);
     accept(&mut window, 3, 0, 0);
     assert_eq!((window.pending(), window.roll_back()), (2, 2));
-    assert_eq!((window.pending(), window.len(), window.last_position()), (0, 1, Some(first)));
+    assert_eq!((window.pending(), window.len(), window.next_position()), (0, 1, first.after()));
     assert_eq!(window.check(key(2), at(0), &beacon(1)), Standing::Clear);
     assert_eq!(accept(&mut window, 4, 0, 0), undone);
     assert_eq!(window.roll_back(), 1);
@@ -81,7 +81,7 @@ fn an_identity_detected_ahead_stays_while_a_fresh_sighting_conflicts_with_it() {
     let mut window = window(10);
     let detected_us = MAX_AHEAD_US;
     let position = accept(&mut window, 1, detected_us, 0);
-    window.stored(position);
+    window.stored(position.after());
 
     let past_horizon_us = HORIZON_US + 1;
     let fresh_us = detected_us + 59_000_000;
@@ -101,7 +101,7 @@ fn an_identity_detected_ahead_stays_while_a_fresh_sighting_conflicts_with_it() {
 fn a_late_identity_stays_for_the_horizon_after_its_acceptance() {
     let mut window = window(10);
     let position = accept(&mut window, 1, -100 * MINUTE_US, 0);
-    window.stored(position);
+    window.stored(position.after());
     assert_eq!(window.expire(at(HORIZON_US), 10), 0);
     assert_eq!(window.expire(at(HORIZON_US + 1), 10), 1);
 }
@@ -111,9 +111,9 @@ fn what_is_not_stored_never_leaves() {
     let mut window = window(10);
     let first = accept(&mut window, 1, 0, 0);
     let second = accept(&mut window, 2, 0, 0);
-    window.durable(second);
+    window.durable(second.after());
     assert_eq!(window.expire(at(i64::MAX), 10), 0);
-    window.stored(first);
+    window.stored(first.after());
     assert_eq!(window.expire(at(i64::MAX), 10), 1);
     assert_eq!(window.check(key(2), at(0), &beacon(1)), Standing::Redelivery(second));
 }
@@ -122,7 +122,7 @@ fn what_is_not_stored_never_leaves() {
 fn after_the_clock_was_set_back_nothing_is_fresh_that_could_conflict_with_what_left() {
     let mut window = window(10);
     let position = accept(&mut window, 1, 0, 0);
-    window.stored(position);
+    window.stored(position.after());
     assert_eq!(window.expire(at(HORIZON_US + MINUTE_US), 10), 1);
     let set_back = at(HORIZON_US);
     assert!(!window.is_fresh(at(MINUTE_US - 1), set_back));
@@ -150,9 +150,9 @@ fn the_last_eighth_is_kept_from_late_sightings_and_a_full_window_takes_none() {
     accept(&mut window, 14, 0, 0);
     let last = accept(&mut window, 15, 0, 0);
     assert_eq!(window.accept(key(16), at(0), &beacon(1), at(0)), Err(Full));
-    assert_eq!((window.len(), window.last_position()), (16, Some(last)));
+    assert_eq!((window.len(), window.next_position()), (16, last.after()));
     assert_eq!(window.check(key(16), at(0), &beacon(1)), Standing::Clear);
-    window.stored(last);
+    window.stored(last.after());
     window.expire(at(i64::MAX), 2);
     assert!(!window.late_has_room());
     window.expire(at(i64::MAX), 1);
@@ -197,10 +197,36 @@ fn a_hundred_thousand_customers_are_each_found_and_memory_is_given_back() {
         assert_eq!(window.check(key(customer), near, &beacon(1)), Standing::Duplicate(Position(customer)));
         assert_eq!(window.check(key(customer + CUSTOMERS), near, &beacon(1)), Standing::Clear);
     }
-    window.stored(Position(CUSTOMERS - 1));
+    window.stored(Position(CUSTOMERS));
     while window.expire(at(i64::MAX), 1000) > 0 {}
     assert!(window.is_empty());
     // One table at most is rebuilt in a call.
     (0..256).for_each(|_| assert_eq!(window.expire(at(i64::MAX), 1000), 0));
     assert!(window.memory_bytes() < 3 << 20, "{} of {full_bytes}", window.memory_bytes());
+}
+
+#[test]
+fn entries_leave_early_only_if_stored_and_what_could_conflict_is_late_then() {
+    let mut window = window(10);
+    let first = accept(&mut window, 1, 0, 0);
+    accept(&mut window, 2, 1, 1);
+    window.durable(first.after());
+    assert_eq!(window.expire_early(at(1_000), 10), 0, "nothing is stored");
+    window.stored(first.after());
+    assert_eq!(window.expire_early(at(0), 10), 0, "too young");
+    assert_eq!(window.expire_early(at(1_000), 10), 1);
+    assert_eq!((window.first_position(), window.known_from()), (first.after(), at(MINUTE_US)));
+    assert!(!window.is_fresh(at(MINUTE_US - 1), at(MINUTE_US)));
+    assert!(window.is_fresh(at(MINUTE_US), at(MINUTE_US)));
+}
+
+#[test]
+fn restored_entries_know_no_limit_and_are_pending_until_durable() {
+    let mut window = window(1);
+    for customer in 0..3 {
+        window.restore(key(customer), at(0), &beacon(1), at(0));
+    }
+    assert_eq!((window.len(), window.pending()), (3, 3));
+    assert_eq!(window.check(key(2), at(5), &beacon(1)), Standing::Duplicate(Position(2)));
+    assert_eq!(window.accept(key(9), at(0), &beacon(1), at(0)), Err(Full));
 }

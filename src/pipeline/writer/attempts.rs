@@ -7,8 +7,9 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use super::health::{StoreHealth, Trouble};
 use crate::backoff::Backoff;
+use crate::domain::block::Block;
 use crate::pipeline::batch::{Batch, RefusedRow};
-use crate::ports::{BatchWriter, Block, Clock, DeadLetter, DeadLetters, Delivery, WriteError};
+use crate::ports::{BatchWriter, Clock, DeadLetter, DeadLetters, Delivery, WriteError};
 
 /// The first wait after a failed attempt is drawn from up to this.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
@@ -17,6 +18,7 @@ const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 /// Writes into one store.
+#[derive(Debug)]
 pub(super) struct Attempts {
     writer: Box<dyn BatchWriter>,
     health: Arc<StoreHealth>,
@@ -26,9 +28,12 @@ pub(super) struct Attempts {
     hurried: Receiver<()>,
 }
 
-/// Rows of one block, on the way to finding out which of them is refused.
+/// Rows of one entry, on the way to finding out which of them is refused.
+#[derive(Debug, Clone)]
 struct Piece {
     number: u64,
+    /// The place of its first row among the entry's.
+    first_row: usize,
     block: Arc<Block>,
 }
 
@@ -49,21 +54,25 @@ impl Attempts {
         &self.health
     }
 
-    /// Writes until every row is stored or a dead letter. Answers the rows refused, in the order of their blocks; nothing
+    /// Notes that the journal could not be read for it.
+    pub(super) fn cannot_read(&self, reason: String) {
+        self.health.fails(Trouble::Unavailable, reason);
+    }
+
+    /// Writes until every row is stored or a dead letter. Answers the rows refused, in the order of their entries; nothing
     /// when the daemon stops before.
-    pub(super) fn store(&mut self, batch: &Batch) -> Option<Vec<RefusedRow>> {
+    pub(super) fn store(&mut self, batch: &Batch, delivery: Delivery) -> Option<Vec<RefusedRow>> {
         let mut refused = Vec::new();
         if batch.blocks().is_empty() {
             return Some(refused);
         }
-        if let Err(reason) = self.write(batch.blocks(), Delivery::First)? {
-            let written = |number: u64| move |block: &Arc<Block>| Piece { number, block: Arc::clone(block) };
-            let mut blocks = batch.blocks().iter().peekable();
-            let mut pieces = Vec::with_capacity(batch.blocks().len());
-            for queued in batch.queued() {
-                let next = blocks.next_if(|block| Arc::ptr_eq(block, &queued.block));
-                pieces.extend(next.map(written(queued.number)));
-            }
+        if let Err(reason) = self.write(batch.blocks(), delivery)? {
+            let pieces: Vec<_> = batch
+                .blocks()
+                .iter()
+                .zip(batch.numbers())
+                .map(|(block, &number)| Piece { number, first_row: 0, block: Arc::clone(block) })
+                .collect();
             self.isolate(&pieces, reason, &mut refused)?;
         }
         self.health.count_batch(batch.rows());
@@ -100,21 +109,18 @@ impl Attempts {
             }
             [piece] => {
                 let (left, right) = halves(&piece.block);
-                let piece = |block| vec![Piece { number: piece.number, block: Arc::new(block) }];
-                (piece(left), piece(right))
+                let right_row = piece.first_row + left.rows();
+                let half = |first_row, block| {
+                    vec![Piece { number: piece.number, first_row, block: Arc::new(block) }]
+                };
+                (half(piece.first_row, left), half(right_row, right))
             }
             pieces => {
                 let (left, right) = pieces.split_at(pieces.len() / 2);
-                let cloned = |pieces: &[Piece]| {
-                    let clone =
-                        |piece: &Piece| Piece { number: piece.number, block: Arc::clone(&piece.block) };
-                    pieces.iter().map(clone).collect()
-                };
-                (cloned(left), cloned(right))
+                (left.to_vec(), right.to_vec())
             }
         };
         for half in [left, right] {
-            let half: Vec<Piece> = half;
             let blocks: Vec<_> = half.iter().map(|piece| Arc::clone(&piece.block)).collect();
             if let Err(reason) = self.write(&blocks, Delivery::Again)? {
                 self.isolate(&half, reason, refused)?;
@@ -129,6 +135,8 @@ impl Attempts {
             store: self.health.store(),
             reason,
             at: self.clock.read().now,
+            entry: piece.number,
+            row: u32::try_from(piece.first_row).unwrap_or(u32::MAX),
             block: Arc::clone(&piece.block),
         };
         while let Err(error) = self.dead_letters.keep(&letter) {
@@ -149,7 +157,13 @@ impl Attempts {
 
     /// Waits before the next attempt; tells whether there is to be one.
     fn pause(&mut self) -> bool {
-        matches!(self.hurried.recv_timeout(self.backoff.wait()), Err(RecvTimeoutError::Timeout))
+        let wait = self.backoff.wait();
+        self.pause_for(wait)
+    }
+
+    /// Waits; tells whether the daemon goes on.
+    pub(super) fn pause_for(&self, wait: Duration) -> bool {
+        matches!(self.hurried.recv_timeout(wait), Err(RecvTimeoutError::Timeout))
     }
 }
 

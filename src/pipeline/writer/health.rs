@@ -13,6 +13,8 @@ pub enum Trouble {
     Misconfigured,
     /// A refused row cannot be kept: the dead letters are full, or their disk is.
     DeadLetters,
+    /// The journal has as many bytes as it may have, and nothing in it is finished.
+    Full,
 }
 
 impl Trouble {
@@ -23,6 +25,7 @@ impl Trouble {
             Self::Unavailable => "unavailable",
             Self::Misconfigured => "misconfigured",
             Self::DeadLetters => "dead_letters",
+            Self::Full => "full",
         }
     }
 }
@@ -39,7 +42,7 @@ pub struct StoreHealth {
 }
 
 impl StoreHealth {
-    pub(super) const fn new(store: &'static str) -> Self {
+    pub(in crate::pipeline) const fn new(store: &'static str) -> Self {
         Self {
             store,
             batches: AtomicU64::new(0),
@@ -90,7 +93,7 @@ impl StoreHealth {
     }
 
     /// Notes a failed attempt. Said once an outage and kind, not once an attempt; the counts tell the rest.
-    pub(super) fn fails(&self, trouble: Trouble, reason: String) {
+    pub(in crate::pipeline) fn fails(&self, trouble: Trouble, reason: String) {
         self.failed_attempts.fetch_add(1, Ordering::Relaxed);
         let mut held = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         let since = held.as_ref().filter(|(held, ..)| *held == trouble).map(|&(.., since)| since);
@@ -107,7 +110,7 @@ impl StoreHealth {
     }
 
     /// Notes that it goes on.
-    pub(super) fn works(&self) {
+    pub(in crate::pipeline) fn works(&self) {
         let ended = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some((trouble, _, since)) = ended {
             let (trouble, seconds) = (trouble.label(), since.elapsed().as_secs());

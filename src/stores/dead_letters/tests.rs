@@ -30,6 +30,8 @@ fn letter(block: Block) -> DeadLetter {
     DeadLetter {
         store: "PostgreSQL",
         reason: "a value\nit does not take".to_owned(),
+        entry: 1,
+        row: 0,
         at: Timestamp::from_micros(1_777_636_900_000_000),
         block: Arc::new(block),
     }

@@ -1,0 +1,4 @@
+//! The journal on real and on faulty files.
+
+mod basic;
+pub(super) mod sample;

@@ -1,0 +1,157 @@
+//! What a start makes of the journal: the window, the frames known, and how far each store had come.
+
+use std::sync::Arc;
+
+use super::admit::PipelineSettings;
+use super::core::State;
+use super::frames::FrameRecords;
+use super::ledger::{Ledger, StoreLedger};
+use super::numbering::Numbering;
+use super::progress::{Checkpoints, StoreProgress};
+use super::waiting::StoredWaiters;
+use crate::domain::time::Timestamp;
+use crate::domain::window::{CustomerHasher, DuplicateWindow, WindowLimits};
+use crate::faults::{Mutant, mutant};
+use crate::journal::{self, EntryKind, JournalEntry, JournalState, OpenError, Opened, Recovery, StoreCursor};
+
+/// What was rebuilt, and the journal that it was rebuilt from.
+#[derive(Debug)]
+pub(super) struct Recovered {
+    pub(super) state: State,
+    pub(super) journal: Opened,
+}
+
+/// What entries are made into, in their order.
+struct Rebuilding<'s> {
+    hasher: &'s CustomerHasher,
+    window: DuplicateWindow,
+    numbering: Numbering,
+    frames: FrameRecords,
+    checkpoints: Checkpoints,
+    /// Rows that a store alone is to write again: their numbers, the store, and how many identities.
+    replays: Vec<(u64, String, u64)>,
+}
+
+/// Opens the journal and rebuilds what is decided on. `stores` are those configured.
+pub(super) fn recover(
+    settings: &PipelineSettings,
+    hasher: &CustomerHasher,
+    record: &'static str,
+    events: Option<&'static str>,
+) -> Result<Recovered, OpenError> {
+    let limits = WindowLimits::new(settings.horizon_us, settings.time.max_ahead_us, settings.window_entries);
+    let mut rebuilding = Rebuilding {
+        hasher,
+        window: DuplicateWindow::new(limits),
+        numbering: Numbering::default(),
+        frames: FrameRecords::new(settings.frames_remembered),
+        checkpoints: Checkpoints::default(),
+        replays: Vec::new(),
+    };
+    let opened = journal::open(&settings.journal, &mut |entry| rebuilding.entry(&entry, true))?;
+    report(&opened.recovery);
+    let durable_end = rebuilding.window.next_position();
+    rebuilding.window.durable(durable_end);
+    for entry in &opened.recovery.tail {
+        rebuilding.entry(entry, false);
+    }
+    let state = rebuilding.finish(&opened.recovery, record, events);
+    Ok(Recovered { state, journal: opened })
+}
+
+impl Rebuilding<'_> {
+    fn entry(&mut self, entry: &Arc<JournalEntry>, durable: bool) {
+        self.checkpoints.note(entry);
+        match &entry.kind {
+            EntryKind::Frame(mark) if durable => self.frames.record(mark, entry.number),
+            EntryKind::Frame(_) => {}
+            EntryKind::Replay { store, .. } => {
+                self.replays.push((entry.number, store.clone(), entry.block.identities.len() as u64));
+            }
+        }
+        if entry.accepted() == 0 || mutant(Mutant::WindowNotRebuilt) {
+            return;
+        }
+        self.numbering.starts(self.window.next_position(), entry.first_identity);
+        for identity in &entry.block.identities {
+            let customer = self.hasher.key(identity.customer_id.as_str().as_bytes());
+            self.window.restore(customer, identity.detected_at, &identity.beacon_id, entry.accepted_at);
+        }
+    }
+
+    fn finish(self, recovery: &Recovery, record: &'static str, events: Option<&'static str>) -> State {
+        let Self { mut window, mut numbering, frames, checkpoints, replays, .. } = self;
+        let JournalState { mut stores, known_from, past_known } =
+            recovery.state.clone().unwrap_or_else(|| JournalState {
+                stores: Vec::new(),
+                known_from: Timestamp::from_micros(i64::MIN),
+                past_known: false,
+            });
+        window.unknown_before(known_from);
+        let mut progress = |name: &'static str| {
+            let at_end = || StoreCursor {
+                name: name.to_owned(),
+                next: recovery.next_number,
+                first_identity: recovery.next_identity,
+            };
+            let known = stores.iter().position(|store| store.name == name);
+            let cursor = known.map_or_else(at_end, |known| stores.swap_remove(known));
+            let mut ledger = StoreLedger::default();
+            ledger.found(recovery.next_identity.saturating_sub(cursor.first_identity));
+            let again = replays.iter().filter(|(number, store, _)| *number >= cursor.next && store == name);
+            ledger.found(again.map(|(.., identities)| identities).sum());
+            let next = cursor.next.max(recovery.first_number);
+            (StoreProgress { name, next, first_identity: cursor.first_identity }, ledger)
+        };
+        let (record, system_of_record) = progress(record);
+        let (events, events_ledger) = events.map(&mut progress).unzip();
+        for absent in &stores {
+            tracing::warn!(
+                store = absent.name,
+                waiting = recovery.next_number.saturating_sub(absent.next),
+                "this store is not configured: the journal keeps what it has not got until `beacond journal forget-store`"
+            );
+        }
+        let next = window.next_position();
+        if window.is_empty() {
+            numbering = Numbering::default();
+            numbering.starts(next, recovery.next_identity);
+        }
+        let stored = numbering.position_of(record.first_identity);
+        let durable = next.number() - window.pending();
+        window.stored(stored.min(crate::domain::window::Position::new(durable)));
+        State {
+            window,
+            numbering,
+            ledger: Ledger { system_of_record, events: events_ledger, ..Ledger::default() },
+            frames,
+            queue: None,
+            next_number: recovery.next_number,
+            next_identity: recovery.next_identity,
+            undurable_from: recovery.tail.first().map_or(recovery.next_number, |entry| entry.number),
+            checkpoints,
+            record,
+            events,
+            absent: stores,
+            // What was lost may be stored: only the system of record knows.
+            past_known: past_known && recovery.damage.is_empty(),
+            waiters: Default::default(),
+            stored_waiters: StoredWaiters::default(),
+        }
+    }
+}
+
+fn report(recovery: &Recovery) {
+    if let Some(torn) = &recovery.torn {
+        tracing::warn!(%torn, "the journal's end was written in part: nobody was told of it, and it is cut");
+    }
+    for lost in &recovery.damage {
+        tracing::error!(%lost, "the journal is damaged: what is not in the stores yet is lost");
+    }
+    tracing::info!(
+        segments = recovery.segments,
+        bytes = recovery.bytes,
+        entries = recovery.next_number.saturating_sub(recovery.first_number),
+        "the journal was read"
+    );
+}
