@@ -89,6 +89,15 @@ impl TcpGateway {
         record
     }
 
+    /// Nothing is there to be received: a ping is answered first.
+    #[track_caller]
+    pub(crate) fn assert_unanswered(&mut self) {
+        const TOKEN: u64 = 0xA11;
+        self.send(&frames::ping(TOKEN));
+        let reply = self.receive();
+        assert!(matches!(reply, Reply::Pong(pong) if pong.token == TOKEN), "no pong but {reply:?}");
+    }
+
     /// Sends bytes for which the daemon refuses and closes; returns the refusal.
     #[track_caller]
     pub(crate) fn refused(&mut self, bytes: &[u8]) -> Refused {

@@ -87,7 +87,7 @@ fn what_was_begun_is_answered_after_goodbye_and_what_comes_later_is_not_begun() 
     let begun = frames::sightings(1, &[strong("alice")]);
     gateway.send(&begun);
     over_udp.send(&frames::sightings(1, &[strong("bob")]));
-    daemon.wait_for_stats("both begun", |stats| stats.number("in_progress") == 2);
+    daemon.wait_for_stats("both begun", |stats| stats.number("identified_new") == 2);
     daemon.signal("TERM");
     assert_goodbye(idle.receive());
     for _ in 0..NEWCOMERS {
@@ -132,7 +132,7 @@ fn goodbye_comes_at_once_though_an_answer_is_still_waited_for() {
     let (daemon, lock) = held_up(&home);
     let mut gateway = daemon.tcp_session(GATEWAY);
     gateway.send(&frames::sightings(1, &[strong("alice")]));
-    daemon.wait_for_stats("begun", |stats| stats.number("in_progress") == 1);
+    daemon.wait_for_stats("begun", |stats| stats.number("identified_new") == 1);
     daemon.signal("TERM");
     assert_goodbye(gateway.receive());
     lock.execute_batch("ROLLBACK").unwrap();
@@ -147,7 +147,7 @@ fn a_second_signal_stops_at_once_and_the_exit_code_says_so() {
     let (daemon, lock) = held_up(&home);
     let mut gateway = daemon.tcp_session(GATEWAY);
     gateway.send(&frames::sightings(1, &[strong("alice")]));
-    daemon.wait_for_stats("begun", |stats| stats.number("in_progress") == 1);
+    daemon.wait_for_stats("begun", |stats| stats.number("identified_new") == 1);
     daemon.signal("INT");
     assert!(daemon.stderr.wait_for_line("stopping", crate::harness::PATIENCE));
     daemon.signal("INT");

@@ -6,6 +6,7 @@ use beacon_protocol::{AckLevel, Hello, RefusalCode, Welcome};
 
 use crate::harness::daemon::Daemon;
 use crate::harness::frames;
+use crate::harness::ledger::Stats;
 use crate::harness::reply::{Record, Refused};
 use crate::harness::store;
 use crate::harness::tcp::TcpGateway;
@@ -229,7 +230,8 @@ fn durable_frames_are_known_after_a_crash() {
         }
         let stats = scene.daemon.stats();
         assert_eq!((stats.number("received"), stats.number("frames_repeated")), (0, 3), "{over:?}");
-        let (mut other, _) = Session::open(&scene.daemon, over, &hello(7));
+        let third = Hello { first_unacked: 3, client_random: [8; 32], ..hello(7) };
+        let (mut other, _) = Session::open(&scene.daemon, over, &third);
         let refused = other.refused(&frames::sightings(3, &[scene.strong("bob")]));
         assert_eq!((refused.code, refused.sequence), (RefusalCode::SequenceReused, 3));
         assert_eq!((scene.identities_of("alice"), scene.identities_of("bob")), (1, 0));
@@ -273,12 +275,9 @@ fn what_is_durable_in_the_journal_alone_is_a_repeat_at_that_level_only() {
         let mut gateway = scene.daemon.connect();
         gateway.greet(&stored).welcome();
         gateway.send(&frame);
-        scene.daemon.wait_for_stats("it is decided anew", |stats| stats.number("in_progress") == 1);
-        gateway.send(&frames::ping(1));
-        assert!(
-            matches!(gateway.receive(), crate::harness::reply::Reply::Pong(_)),
-            "no record before the store"
-        );
+        let decided_anew = |stats: &Stats| stats.number("identified_redelivered") == 1;
+        scene.daemon.wait_for_stats("it is decided anew", decided_anew);
+        gateway.assert_unanswered();
         lock.execute_batch("ROLLBACK").unwrap();
         assert_eq!(gateway.receive().ack().records[0].outcomes(), [("identified", 1)]);
         let (mut after, _) = Session::open(&scene.daemon, over, &stored);

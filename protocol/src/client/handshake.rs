@@ -1,5 +1,6 @@
 //! Hello and welcome: how a session is opened.
 
+use std::io;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
@@ -32,8 +33,8 @@ impl From<Disconnect> for Failure {
     }
 }
 
-impl From<std::io::Error> for Failure {
-    fn from(error: std::io::Error) -> Self {
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
         Disconnect::from(error).into()
     }
 }
@@ -79,7 +80,8 @@ pub(super) async fn open_session(
 
     let limit = if link.is_udp() && !attempt.has_others { UDP_ATTEMPT } else { attempt.timeout };
     let backoff = Backoff::new(config.hello_backoff);
-    let mut greeting = Greeting { config, boot_epoch: attempt.boot_epoch, client_random, limit, backoff };
+    let Attempt { boot_epoch, has_others, .. } = attempt;
+    let mut greeting = Greeting { config, boot_epoch, client_random, has_others, limit, backoff };
     let welcome = greeting.exchange(&mut link, &hello, jitter).await?;
     link.enter_session(welcome.session);
     check_welcome(&welcome, config).map_err(Failure::Fatal)?;
@@ -90,6 +92,7 @@ struct Greeting<'c> {
     config: &'c GatewayConfig,
     boot_epoch: u64,
     client_random: [u8; 32],
+    has_others: bool,
     limit: Duration,
     backoff: Backoff,
 }
@@ -113,6 +116,10 @@ impl Greeting<'_> {
                 }
             }
             link.flush()?;
+            // The system tells it when the next datagram is sent.
+            if self.has_others && link.is_refused() {
+                return Err(io::Error::from(io::ErrorKind::ConnectionRefused).into());
+            }
             tokio::select! {
                 ready = link.ready() => ready?,
                 () = sleep_until(repeat_at.min(ends)) => {

@@ -45,6 +45,8 @@ pub(super) struct UdpLink {
     output: Vec<u8>,
     /// The socket's buffer is full.
     blocked: bool,
+    /// The network has said of a datagram that nobody takes it there.
+    refused: bool,
 }
 
 /// A message at the front of what came, and the bytes to drop once it is dealt with.
@@ -91,6 +93,7 @@ impl Link {
                     input_bytes: 0,
                     output: Vec::new(),
                     blocked: false,
+                    refused: false,
                 }))
             }
         }
@@ -98,6 +101,11 @@ impl Link {
 
     pub(super) const fn is_udp(&self) -> bool {
         matches!(self, Self::Udp(_))
+    }
+
+    /// Whether nobody takes datagrams there, says the network: a hint that may be forged or out of date.
+    pub(super) const fn is_refused(&self) -> bool {
+        matches!(self, Self::Udp(link) if link.refused)
     }
 
     /// From now on datagrams belong to this session.
@@ -238,7 +246,7 @@ impl UdpLink {
                 return Ok(false);
             }
             // Nobody listens there now; to a gateway that is a lost datagram.
-            Err(error) if is_transient(error.kind()) => {}
+            Err(error) if is_transient(error.kind()) => self.refused |= is_refusal(error.kind()),
             Err(error) => return Err(error),
         }
         self.packet_number = packet_number;
@@ -252,7 +260,10 @@ impl UdpLink {
                 Ok(true)
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
-            Err(error) if is_transient(error.kind()) => Ok(true),
+            Err(error) if is_transient(error.kind()) => {
+                self.refused |= is_refusal(error.kind());
+                Ok(true)
+            }
             Err(error) => Err(error),
         }
     }
@@ -268,6 +279,10 @@ impl UdpLink {
         let of_session = header.session == self.session;
         Ok(Some(Incoming { message, consumed: datagram.len(), of_session }))
     }
+}
+
+const fn is_refusal(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::ConnectionRefused)
 }
 
 /// What the network reports of an earlier datagram: the peer may come back.

@@ -113,6 +113,17 @@ async fn over_udp_a_daemon_that_says_nothing_is_passed_over() {
 }
 
 #[tokio::test]
+async fn over_udp_a_port_where_nobody_listens_is_passed_over_without_waiting_for_an_answer() {
+    let (gone, mut second) = (UdpDaemon::bind().await.config(), UdpDaemon::bind().await);
+    let patient =
+        GatewayConfig { connect_deadline: Duration::MAX, attempt_timeout: Duration::from_secs(600), ..gone };
+    let config = config(patient, &[&second.config()]);
+    let (gateway, hello) = tokio::join!(Gateway::connect(config), second.welcome());
+    assert_resumes(&hello, 1);
+    gateway.unwrap();
+}
+
+#[tokio::test]
 async fn every_daemon_gets_its_part_of_the_time_for_the_first_session() {
     let (silent, second) = (TcpDaemon::bind().await, TcpDaemon::bind().await);
     let connect_deadline = Duration::from_secs(1);
