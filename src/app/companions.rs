@@ -77,7 +77,7 @@ impl Companions {
             let care = TableCare::new(&postgres.server).map_err(wrong)?;
             tasks.spawn(care.run(tasks.clone(), stop.clone()));
             // It may hold what changed while nobody followed: it is not asked before that is known.
-            if self.shared_cache {
+            if self.shared_cache && self.unchecked.is_none() {
                 runtime.block_on(self.followed());
             }
         }
@@ -122,7 +122,7 @@ impl Companions {
                 sleep(FOLLOWED_LOOK).await;
             }
         };
-        if !self.pipeline.is_past_unknown() && timeout(FOLLOWED_TIMEOUT, told).await.is_err() {
+        if timeout(FOLLOWED_TIMEOUT, told).await.is_err() {
             tracing::warn!(
                 "changes of beacons are not told yet: what the shared cache says is confirmed beside its use"
             );

@@ -153,6 +153,9 @@ fn report(recovery: &Recovery) {
     for lost in &recovery.damage {
         tracing::error!(%lost, "the journal is damaged: what is not in the stores yet is lost");
     }
+    if recovery.segments == 0 {
+        return tracing::debug!("the journal is new");
+    }
     tracing::info!(
         segments = recovery.segments,
         bytes = recovery.bytes,

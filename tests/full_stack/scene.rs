@@ -1,5 +1,6 @@
 //! A small restaurant: its beacons, its gateway, and sightings whose outcomes are known beforehand.
 
+use beacon_protocol::Hello;
 use uuid::Uuid;
 
 use crate::harness;
@@ -61,6 +62,15 @@ impl Reporter {
     /// A session with another daemon; what was accepted stays so.
     pub(crate) fn reopen(&mut self, daemon: &Daemon) {
         self.gateway = daemon.tcp_session(GATEWAY);
+        self.sequence = 0;
+    }
+
+    /// The same at the daemon's own level.
+    #[track_caller]
+    pub(crate) fn reopen_at_its_level(&mut self, daemon: &Daemon) {
+        self.gateway = daemon.connect();
+        let hello = Hello { ack_level: None, boot_epoch: frames::new_epoch(), ..frames::hello(GATEWAY) };
+        self.gateway.greet(&hello).welcome();
         self.sequence = 0;
     }
 

@@ -20,11 +20,13 @@ pub(crate) struct Wanted<'a> {
     pub(crate) suffixes: u32,
     /// More of the configuration.
     pub(crate) toml: &'a str,
+    /// When sightings are answered. By default when they are stored: most tests read the stores then.
+    pub(crate) ack_level: &'a str,
 }
 
 impl Default for Wanted<'_> {
     fn default() -> Self {
-        Self { own_postgres: false, own_dynamodb: false, suffixes: 1, toml: "" }
+        Self { own_postgres: false, own_dynamodb: false, suffixes: 1, toml: "", ack_level: "stored" }
     }
 }
 
@@ -68,7 +70,7 @@ impl FullStack {
             };
             (database.join().unwrap(), redis.join().unwrap(), events)
         });
-        let toml = config(events.table(), wanted.suffixes, wanted.toml);
+        let toml = config(events.table(), wanted.suffixes, wanted.toml, wanted.ack_level);
         let environment = environment(&database.url(), &redis.url(), events.endpoint());
         let home = Home::configured(Some(&toml), environment);
         Self { home, database, redis, events, _engines: engines }
@@ -87,7 +89,7 @@ impl FullStack {
 
     /// The same with another N of the partition keys.
     pub(crate) fn home_with(&self, postgres_url: &str, suffixes: u32) -> Home {
-        let toml = config(self.events.table(), suffixes, "");
+        let toml = config(self.events.table(), suffixes, "", "stored");
         let environment = environment(postgres_url, &self.redis.url(), self.events.endpoint());
         Home::configured(Some(&toml), environment)
     }
@@ -121,10 +123,10 @@ impl FullStack {
 }
 
 /// A configuration with all three stores.
-fn config(table: &str, suffixes: u32, more: &str) -> String {
+fn config(table: &str, suffixes: u32, more: &str, ack_level: &str) -> String {
     format!(
         "[sessions]
-ack_level = \"stored\"
+ack_level = \"{ack_level}\"
 
 [stores]
 record = \"postgres\"

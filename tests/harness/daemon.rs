@@ -46,7 +46,12 @@ impl Daemon {
         let mut started = Started(Some(child));
         let ready = wait_for_ready(ready, &stderr);
         let address = |name: &str| ready[name].as_str().and_then(|text| text.parse().ok());
-        let agent = ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).build().into();
+        let agent = ureq::Agent::config_builder()
+            .timeout_global(Some(PATIENCE))
+            // A connection kept for the next question may be ended by the daemon just then.
+            .max_idle_connections(0)
+            .build()
+            .into();
         Self {
             tcp: address("tcp").unwrap_or_else(|| panic!("no tcp address: {ready}")),
             udp: address("udp").unwrap_or_else(|| panic!("no udp address: {ready}")),
@@ -93,6 +98,12 @@ impl Daemon {
             assert!(!self.stderr.has_ended(), "the daemon ended: {}", self.stderr.text());
             self.stderr.wait_for_more(STATS_LOOK);
         }
+    }
+
+    /// Waits until every store has all that was accepted.
+    #[track_caller]
+    pub(crate) fn all_stored(&self) -> Stats {
+        self.wait_for_stats("every store has everything", Stats::is_all_stored)
     }
 
     /// A gateway connected over TCP that has said nothing yet.

@@ -90,6 +90,14 @@ impl Stats {
         of_store.next().unwrap_or_else(|| panic!("no writer of {store} in {}", self.0))
     }
 
+    /// Whether nothing waits for a store.
+    pub(crate) fn is_all_stored(&self) -> bool {
+        ["system_of_record", "events"].iter().all(|store| match &self.ledger()[store] {
+            Value::Null => true,
+            ledger => ledger["waiting"] == 0,
+        })
+    }
+
     /// A number of the preferences' line.
     #[track_caller]
     pub(crate) fn preferences(&self, name: &str) -> u64 {

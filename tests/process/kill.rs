@@ -72,8 +72,8 @@ fn what_was_acknowledged_before_the_kill_is_stored_and_nothing_twice() {
     assert!(records.iter().all(|record| record.counts[..10] == [0; 10]), "all are identified");
     let mut model = Model::of_one_gateway(&[table()], GATEWAY);
     model.decide_all(GATEWAY, &sightings, now_us);
+    let stats = daemon.all_stored();
     Tables::expected(&model).assert_found(&store::tables(&home.data()), "after the kill");
-    let stats = daemon.stats();
     // What was accepted and not stored at the kill may have been kept too.
     assert!(stats.number("identified_redelivered") >= u64::try_from(stored.identities.len()).unwrap());
     daemon.stop();
@@ -109,6 +109,7 @@ fn replay_to_two_daemons(transport: &str, arguments: &[&str], count: usize, end:
     let outcomes = model.decide_all(GATEWAY, &set.sightings, now_us);
     let count = u64::try_from(set.sightings.len()).unwrap();
     sent.assert_acknowledged(count, &totals(&outcomes));
+    daemon.all_stored();
     Tables::expected(&model).assert_found(&store::tables(&home.data()), "sent to two daemons");
     assert!((1..count).contains(&daemon.stats().number("received")), "both had their part");
     daemon.stop();

@@ -50,6 +50,7 @@ fn generated_set_by_loadtest(config: &str, target: impl Fn(&Daemon) -> String, a
     println!("{readings} readings of the ledger while it was sent");
     assert!(readings > 10);
     assert_eq!(sent, expectation.report(), "{:?}", daemon.stats());
+    daemon.all_stored();
     expectation.assert_counted(&daemon);
     Tables::expected(&expectation.model).assert_found(&store::tables(&home.data()), "the generated set");
     daemon.stop();

@@ -36,6 +36,7 @@ fn recorded_tracks_twice(target: impl Fn(&Daemon) -> String, arguments: &[&str])
     let send = |daemon: &Daemon| report(&home.path(""), &tracks, &target(daemon), &arguments);
     let daemon = home.serve();
     assert_eq!(send(&daemon), expectation.report());
+    daemon.all_stored();
     expectation.assert_counted(&daemon);
     tables.assert_found(&store::tables(&home.data()), "sent once");
 
