@@ -11,7 +11,7 @@ use super::storage::StorageFile;
 const PIECE_BYTES: usize = 1 << 20;
 
 /// Where the disk cannot read a piece, it may still read all but one of these.
-const SECTOR_BYTES: usize = 4096;
+const SECTOR_BYTES: u64 = 4096;
 
 const FIRST_BLOCK_AT: u64 = PROLOGUE_BYTES as u64;
 
@@ -48,6 +48,8 @@ pub(super) struct Scan {
     /// Bytes of the file from `window_at` on.
     window: Vec<u8>,
     window_at: u64,
+    /// The last block said no more than its header: another may have been written over it.
+    overwritable: Option<u64>,
     /// A hole before this place was read twice.
     confirmed: Option<u64>,
     trailing: Option<Hole>,
@@ -73,6 +75,7 @@ impl Scan {
             limit,
             window: Vec::new(),
             window_at: 0,
+            overwritable: None,
             confirmed: None,
             trailing: None,
         }
@@ -94,7 +97,7 @@ impl Scan {
 
     /// The next sound block.
     pub(super) fn next(&mut self) -> Option<Found> {
-        let from = self.at;
+        let mut from = self.at;
         let mut probe = from;
         let mut claimed = None;
         while let Some((at, header)) = self.header_from(probe) {
@@ -112,11 +115,13 @@ impl Scan {
                 // Somebody may be writing while this is read; then what was before a block is sound by now.
                 self.confirmed = Some(at);
                 self.window.clear();
+                from = self.overwritable.unwrap_or(from);
                 (probe, claimed) = (from, None);
                 continue;
             }
             self.salt = Some(header.salt);
             self.at = end;
+            self.overwritable = (header.rows == 0).then_some(at);
             let hole = (at > from).then_some(Hole { from, to: at, claimed });
             return Some(Found { header, content, at, end, hole });
         }
@@ -184,14 +189,17 @@ impl Scan {
 /// Reads what there is. What the disk cannot read becomes zeros: it is a hole like any other.
 fn read(file: &dyn StorageFile, into: &mut [u8], at: u64) -> usize {
     let mut done = 0;
-    let mut ask = into.len();
+    let mut by_sectors = false;
     while done < into.len() {
-        let end = into.len().min(done + ask);
+        let place = at + done as u64;
+        let left_of_sector = SECTOR_BYTES - place % SECTOR_BYTES;
+        let sector_end = done + usize::try_from(left_of_sector).unwrap_or(1);
+        let end = if by_sectors { into.len().min(sector_end) } else { into.len() };
         match file.read_at(&mut into[done..end], at + done as u64) {
             Ok(0) => break,
             Ok(bytes) => done += bytes,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) if ask > SECTOR_BYTES => ask = SECTOR_BYTES,
+            Err(_) if !by_sectors => by_sectors = true,
             Err(_) => {
                 into[done..end].fill(0);
                 done = end;

@@ -200,7 +200,7 @@ fn restarts_take_no_room_worth_naming() {
     let home = Home::new(8);
     for number in 1..=50 {
         let (mut opened, visited) = home.open();
-        assert_eq!(visited.len() + opened.recovery.tail.len(), number as usize - 1);
+        assert_eq!(visited.len() + opened.recovery.tail.len(), usize::try_from(number).unwrap() - 1);
         opened.appender.append(&opened.recovery.tail, Some(&state(1))).unwrap();
         opened.appender.append(&entries(number, 1), None).unwrap();
     }
