@@ -56,7 +56,7 @@ impl Launch {
         // A file of an earlier start says nothing about this one.
         let _absent = fs::remove_file(self.ready_file());
         let log = OpenOptions::new().create(true).append(true).open(self.log())?;
-        let mut command = self.command("serve", data);
+        let mut command = self.command(&["serve"], data);
         for listener in ["--listen-tcp", "--listen-udp", "--admin"] {
             command.args([listener, "127.0.0.1:0"]);
         }
@@ -71,18 +71,17 @@ impl Launch {
     /// # Errors
     /// When it fails: what it said is in the error.
     pub(crate) fn run(&self, words: &[&str], data: &Path) -> anyhow::Result<String> {
-        let mut command = self.command(words.first().copied().unwrap_or_default(), data);
-        let done = command.args(words.get(1..).unwrap_or_default()).stdin(Stdio::null()).output()?;
+        let done = self.command(words, data).stdin(Stdio::null()).output()?;
         if !done.status.success() {
             bail!("beacond {}: {}", words.join(" "), String::from_utf8_lossy(&done.stderr).trim());
         }
         Ok(String::from_utf8_lossy(&done.stdout).into_owned())
     }
 
-    fn command(&self, verb: &str, data: &Path) -> Command {
+    fn command(&self, words: &[&str], data: &Path) -> Command {
         // It does not outlive this process, however that ends.
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig=KILL", "--"]).arg(&self.program).arg(verb);
+        command.args(["--pdeathsig=KILL", "--"]).arg(&self.program).args(words);
         command.arg("--config").arg(&self.config).arg("--data-dir").arg(data);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command

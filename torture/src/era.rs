@@ -97,7 +97,7 @@ impl Era {
         Ok(Self {
             daemon: None,
             disk,
-            readers: Readers::open(&postgres_url, &engines.dynamodb_endpoint(), &table).await?,
+            readers: Readers::open(&postgres_url, &engines.dynamodb_endpoint(), &table).await,
             gateways: gateways(&mut random),
             tcp: TcpProxy::start(NOWHERE).await?,
             udp: UdpProxy::start(NOWHERE, random.next()).await?,
@@ -191,7 +191,8 @@ impl Era {
         self.kill()?;
         let mut copy = Command::new("cp");
         copy.args(["-a", "--sparse=always"]).arg(&self.directory).arg(to);
-        Ok(drop(copy.status()?))
+        let _status = copy.status()?;
+        Ok(())
     }
 }
 

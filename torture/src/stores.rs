@@ -6,8 +6,8 @@ use anyhow::Context;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::{StreamExt, TryStreamExt};
-use tokio::task::JoinSet;
-use tokio_postgres::NoTls;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{NoTls, Row as PostgresRow};
 
 use crate::check::{Held, Row};
 use crate::sighting::{customer_id, customer_of, place_of};
@@ -18,28 +18,21 @@ const IN_FLIGHT: usize = 8;
 /// Readers of both stores of an era.
 #[derive(Debug)]
 pub(crate) struct Readers {
-    postgres: tokio_postgres::Client,
+    postgres_url: String,
     dynamodb: Client,
     table: String,
-    /// Drives the connection; ends with this.
-    _connection: JoinSet<()>,
 }
 
 impl Readers {
-    /// Connects to the database and the table.
-    ///
-    /// # Errors
-    /// When PostgreSQL cannot be reached.
-    pub(crate) async fn open(postgres_url: &str, endpoint: &str, table: &str) -> anyhow::Result<Self> {
-        let (postgres, connection) = tokio_postgres::connect(postgres_url, NoTls).await?;
-        let mut driven = JoinSet::new();
-        driven.spawn(async {
-            // What breaks it fails the question that waits.
-            let _ended = connection.await;
-        });
+    /// Of this database and this table.
+    pub(crate) async fn open(postgres_url: &str, endpoint: &str, table: &str) -> Self {
         let config =
             aws_config::defaults(aws_config::BehaviorVersion::latest()).endpoint_url(endpoint).load().await;
-        Ok(Self { postgres, dynamodb: Client::new(&config), table: table.to_owned(), _connection: driven })
+        Self {
+            postgres_url: postgres_url.to_owned(),
+            dynamodb: Client::new(&config),
+            table: table.to_owned(),
+        }
     }
 
     /// What both hold of a round's customers.
@@ -58,8 +51,8 @@ impl Readers {
     /// # Errors
     /// When one cannot be counted.
     pub(crate) async fn count(&self) -> anyhow::Result<[usize; 2]> {
-        let rows: i64 =
-            self.postgres.query_one("SELECT count(*) FROM customer_identities", &[]).await?.get(0);
+        let counted = self.ask_postgres("SELECT count(*) FROM customer_identities", &[]).await?;
+        let rows: i64 = counted.first().map_or(0, |row| row.get(0));
         let mut pages = self.dynamodb.scan().table_name(&self.table).into_paginator().send();
         let mut items = 0;
         while let Some(page) = pages.next().await {
@@ -76,12 +69,24 @@ impl Readers {
             "SELECT customer_id, (extract(epoch FROM detected_at) * 1000000)::bigint, beacon_id, confidence
                    FROM customer_identities WHERE customer_id >= $1 AND customer_id < $2";
         let mut held = Held { store: "PostgreSQL", ..Held::default() };
-        for row in self.postgres.query(sql, &[&first, &end]).await? {
+        for row in self.ask_postgres(sql, &[&first, &end]).await? {
             let (customer, at_us, beacon): (String, i64, String) = (row.get(0), row.get(1), row.get(2));
             let confidence: f32 = row.get(3);
             held.take(round, &customer, Some(at_us), &beacon, confidence.to_bits());
         }
         Ok(held)
+    }
+
+    /// By a connection of its own: the server was stopped since the last question.
+    async fn ask_postgres(
+        &self,
+        sql: &str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> anyhow::Result<Vec<PostgresRow>> {
+        let (client, connection) = tokio_postgres::connect(&self.postgres_url, NoTls).await?;
+        let ask = async move { client.query(sql, values).await };
+        let (rows, _ended) = tokio::join!(ask, connection);
+        Ok(rows?)
     }
 
     async fn in_dynamodb(&self, round: u32, customers: u32) -> anyhow::Result<Held> {

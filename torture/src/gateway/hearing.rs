@@ -37,9 +37,7 @@ impl Hearing {
 
     /// Sightings of customers nobody else reports, each an identity if nothing went before.
     pub(super) fn strong(&mut self, count: usize) -> Vec<Sighting> {
-        (0..count)
-            .map(|_| Sighting { beacon: 0, rssi_dbm: -45, id: IdForm::Good, ..self.sighting() })
-            .collect()
+        (0..count).map(|_| Sighting { beacon: 0, rssi_dbm: -45, id: IdForm::Good, ..self.fresh() }).collect()
     }
 
     /// What must become of it but for others of its customer.
@@ -91,12 +89,13 @@ impl Hearing {
     }
 }
 
-/// The same again, at the same time elsewhere, or on the edges of the minute.
+/// The same again, at the same time elsewhere, or on the edges of the minute; always of the same signal, so that what is
+/// one identity has one confidence.
 fn near_to(sighting: Sighting, random: &mut Random) -> Sighting {
     let edges = [-MINUTE_US, 1 - MINUTE_US, MINUTE_US - 1, MINUTE_US];
     match random.within(0..3) {
         0 => sighting,
-        1 => Sighting { beacon: (sighting.beacon + 1) % 2, rssi_dbm: -50, ..sighting },
+        1 => Sighting { beacon: (sighting.beacon + 1) % 2, ..sighting },
         _ => Sighting { at_us: sighting.at_us + edges[random.index(edges.len())], ..sighting },
     }
 }
