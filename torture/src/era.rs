@@ -28,6 +28,9 @@ drain_deadline_ms = 1500
 horizon_s = 60
 [pipeline]
 batch_age_ms = 5
+[journal]
+segment_bytes = 4194304
+max_bytes = 67108864
 [stores]
 record = \"postgres\"
 cache = \"redis\"
