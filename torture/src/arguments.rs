@@ -26,6 +26,9 @@ pub(crate) struct Arguments {
     /// Stop after so many minutes
     #[arg(long)]
     pub(crate) minutes: Option<u64>,
+    /// Only faults whose names contain one of these words
+    #[arg(long, value_name = "WORDS")]
+    pub(crate) only: Vec<String>,
     /// Build this defect in, and succeed when it is told
     #[arg(long)]
     pub(crate) mutant: Option<String>,

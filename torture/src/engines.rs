@@ -19,14 +19,6 @@ pub(crate) enum Engine {
 
 impl Engine {
     pub(crate) const ALL: [Self; 3] = [Self::Postgres, Self::Redis, Self::DynamoDb];
-
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Postgres => "PostgreSQL",
-            Self::Redis => "Redis",
-            Self::DynamoDb => "DynamoDB",
-        }
-    }
 }
 
 /// All three, and the ways to them.

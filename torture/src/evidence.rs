@@ -56,10 +56,9 @@ impl Evidence {
         self.undecided += other.undecided;
     }
 
-    pub(crate) fn send(&mut self, sighting: &Sighting, eligible: bool) {
+    /// Puts down a sighting of a new frame; true if it is eligible and was sent before.
+    pub(crate) fn send(&mut self, sighting: &Sighting, eligible: bool) -> bool {
         self.sightings += 1;
-        if eligible {
-            self.sent.insert(sighting.key(), sighting.confidence_bits());
-        }
+        eligible && self.sent.insert(sighting.key(), sighting.confidence_bits()).is_some()
     }
 }

@@ -7,7 +7,7 @@ mod tcp;
 mod udp;
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -60,6 +60,8 @@ const ENDED: u8 = 2;
 #[derive(Debug, Default)]
 pub(crate) struct Conduct {
     phase: AtomicU8,
+    /// What was durable may have been lost: bits of the journal were flipped.
+    damaged: AtomicBool,
     breaches: Mutex<Vec<String>>,
 }
 
@@ -72,6 +74,15 @@ impl Conduct {
     /// Everybody stops, answered or not.
     pub(crate) fn end(&self) {
         self.phase.store(ENDED, Ordering::SeqCst);
+    }
+
+    /// From now on the daemon may have forgotten what was durable.
+    pub(crate) fn damage(&self) {
+        self.damaged.store(true, Ordering::SeqCst);
+    }
+
+    fn is_damaged(&self) -> bool {
+        self.damaged.load(Ordering::SeqCst)
     }
 
     /// A promise that an answer broke.

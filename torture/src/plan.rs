@@ -54,10 +54,12 @@ pub(crate) const MUTANTS: [Mutant; 6] = [
     Mutant { name: "repeat-by-sequence", faults: &[Fault::Killed, Fault::GatewaysCut] },
 ];
 
-/// The faults that rounds are drawn from.
-pub(crate) fn faults(mutant: Option<Mutant>, has_volume: bool) -> Vec<Fault> {
+/// The faults that rounds are drawn from: those of a mutant, those whose names contain one of these words, or all.
+pub(crate) fn faults(mutant: Option<Mutant>, only: &[String], has_volume: bool) -> Vec<Fault> {
     let all = mutant.map_or(Fault::ALL.as_slice(), |mutant| mutant.faults);
-    all.iter().copied().filter(|fault| has_volume || !fault.needs_volume()).collect()
+    let is_named = |fault: &Fault| only.is_empty() || only.iter().any(|words| fault.name().contains(words));
+    let is_possible = |fault: &Fault| has_volume || !fault.needs_volume();
+    all.iter().copied().filter(|fault| is_named(fault) && is_possible(fault)).collect()
 }
 
 #[cfg(test)]

@@ -71,7 +71,7 @@ pub(crate) async fn run(
     let mut broken = None;
     for (at_ms, action) in &plan.actions {
         tokio::time::sleep_until(begin + Duration::from_millis(*at_ms)).await;
-        if let Err(error) = act(era, engines, *action, random).await {
+        if let Err(error) = act(era, engines, &conduct, *action, random).await {
             broken = Some(format!("{action:?}: {error:#}"));
             break;
         }
@@ -173,6 +173,7 @@ async fn mend(era: &mut Era, engines: &mut Engines) -> anyhow::Result<()> {
 async fn act(
     era: &mut Era,
     engines: &mut Engines,
+    conduct: &Conduct,
     action: Action,
     random: &mut Random,
 ) -> anyhow::Result<()> {
@@ -223,6 +224,7 @@ async fn act(
         Action::Wall(seconds) => era.order("wall_offset_us", &(seconds * 1_000_000).to_string()),
         Action::FlipBits => {
             era.kill()?;
+            conduct.damage();
             era.damaged |= flip_bits(&era.disk.data(), random).context("the journal")?;
             start(era, None).await
         }

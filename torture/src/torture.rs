@@ -4,12 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 
 use crate::arguments::Arguments;
 use crate::disk::{self, Disk};
 use crate::engines::Engines;
 use crate::era::Era;
+use crate::fault::Fault;
 use crate::plan::{MUTANTS, Mutant, Plan, faults};
 use crate::random::Random;
 use crate::report::{Tally, breaches, line};
@@ -129,7 +130,7 @@ impl<'a> Torture<'a> {
             None => self.next_era(mutant).await?,
         };
         let mut random = Random::of(seed, u64::from(number));
-        let plan = Plan::draw(&faults(mutant, self.has_volume), &mut random);
+        let plan = Plan::draw(&self.faults(mutant)?, &mut random);
         let outcome = round::run(&mut current, &mut self.engines, number, &plan, &mut random).await?;
         println!("{}", line(number, seed, &plan.faults, &outcome));
         tally.take(&plan.faults, &outcome);
@@ -149,6 +150,12 @@ impl<'a> Torture<'a> {
             );
         }
         Ok(Ended::Broken)
+    }
+
+    fn faults(&self, mutant: Option<Mutant>) -> anyhow::Result<Vec<Fault>> {
+        let faults = faults(mutant, &self.arguments.only, self.has_volume);
+        ensure!(!faults.is_empty(), "no fault of that name can be made here");
+        Ok(faults)
     }
 
     async fn next_era(&mut self, mutant: Option<Mutant>) -> anyhow::Result<Era> {

@@ -26,6 +26,8 @@ const LONGEST_WAIT_MS: u64 = 800;
 pub(super) struct Frame {
     pub(super) bytes: Vec<u8>,
     pub(super) sightings: Vec<Sighting>,
+    /// Of its eligible sightings, those that were in a frame before.
+    known: u16,
     /// How often its sightings were undecided already.
     tries: u32,
     /// Sessions it was sent in.
@@ -41,13 +43,15 @@ pub(super) struct Frame {
 
 impl Frame {
     fn new(bytes: Vec<u8>, sightings: Vec<Sighting>, tries: u32, work: &mut Work) -> Self {
+        let mut known = 0;
         for sighting in &sightings {
             let eligible = work.hearing.outcome(sighting) == OutcomeCode::Identified;
-            work.evidence.send(sighting, eligible);
+            known += u16::from(work.evidence.send(sighting, eligible));
         }
         Self {
             bytes,
             sightings,
+            known,
             tries,
             sessions: 0,
             has_record: false,
@@ -79,7 +83,7 @@ pub(super) struct Numbering {
     pub(super) next: u64,
     pub(super) frames: BTreeMap<u64, Frame>,
     undecided: Vec<Undecided>,
-    /// The last sequence whose frame brought an identity, and was forgotten since.
+    /// The last sequence whose frame brought an identity, and so is on record.
     pub(super) last_identified: Option<u64>,
 }
 
@@ -181,7 +185,7 @@ impl Numbering {
             let tries = frame.tries + 1;
             self.undecided.push(Undecided { due: Instant::now() + wait, tries, sightings: undecided });
         }
-        if record.counts[usize::from(OutcomeCode::Identified.byte())] > 0 {
+        if record.counts[usize::from(OutcomeCode::Identified.byte())] > frame.known {
             self.last_identified = Some(record.sequence);
         }
         self.release();

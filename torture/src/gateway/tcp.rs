@@ -194,8 +194,8 @@ enum Answered {
     Else,
 }
 
-/// Puts another frame under a sequence that was answered. It must be refused, or decided where the daemon forgot the
-/// first; it must never be taken for a repeat.
+/// Puts another frame under a sequence that was answered. It must be refused, or decided where the daemon lost the first
+/// to damage; it must never be taken for a repeat.
 async fn reuse(gateway: &mut Gateway, daemon: SocketAddr, sequence: u64, work: &mut Work) -> io::Result<()> {
     let sightings = work.hearing.strong(REUSED_WITH);
     let Some((bytes, fitted)) = encode(sequence, &sightings, MAX_FRAME_BYTES) else { return Ok(()) };
@@ -207,6 +207,10 @@ async fn reuse(gateway: &mut Gateway, daemon: SocketAddr, sequence: u64, work: &
     let mut judged = |record: &ResultRecordRef<'_>| {
         if record.status == RecordStatus::Decided {
             work.evidence.decided_reuses += 1;
+            if !work.conduct.is_damaged() {
+                work.conduct
+                    .breach(format!("{name}: decided, and another frame of that sequence is durable"));
+            }
         }
         let answer = judge(name.clone(), &frame, record, work);
         work.evidence.answers.extend(answer.map(|(answer, _)| answer));
