@@ -162,14 +162,6 @@ impl Era {
         let _removed = fs::remove_file(self.directory.join("orders").join(name));
     }
 
-    /// Runs a command of the daemon's on its data directory.
-    ///
-    /// # Errors
-    /// When it fails.
-    pub(crate) fn command(&self, words: &[&str]) -> anyhow::Result<String> {
-        self.launch.run(words, &self.disk.data())
-    }
-
     /// Ends it: the daemon stops in order with nothing left, and the stores hold what its rounds found, no more.
     ///
     /// # Errors

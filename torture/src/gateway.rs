@@ -1,6 +1,8 @@
 //! A gateway: hears sightings, numbers frames, sends them until each has its record, and keeps the evidence.
 
+mod encoding;
 mod hearing;
+mod judge;
 mod numbering;
 mod session;
 mod tcp;

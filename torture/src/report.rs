@@ -83,8 +83,15 @@ pub(crate) fn line(number: u32, seed: u64, faults: &[Fault], outcome: &Outcome) 
     )
 }
 
-/// Every breach, a line each.
-pub(crate) fn breaches(outcome: &Outcome) -> String {
-    let lines = outcome.breaches.iter().map(|breach| format!("  ({}) {}", breach.rule, breach.what));
-    lines.collect::<Vec<_>>().join("\n")
+/// Breaches, a line each: all, or the first of each rule.
+pub(crate) fn breaches(outcome: &Outcome, all: bool) -> String {
+    let mut told: Vec<&str> = Vec::new();
+    let mut lines = Vec::new();
+    for breach in &outcome.breaches {
+        if all || !told.contains(&breach.rule) {
+            told.push(breach.rule);
+            lines.push(format!("  ({}) {}", breach.rule, breach.what));
+        }
+    }
+    lines.join("\n")
 }

@@ -121,7 +121,7 @@ impl<'a> Torture<'a> {
         tally: &mut Tally,
     ) -> anyhow::Result<Ended> {
         let seed = self.arguments.seed;
-        let is_over = era.as_ref().is_some_and(|era| era.damaged || number % ROUNDS_OF_AN_ERA == 0);
+        let is_over = era.as_ref().is_some_and(|era| era.damaged || number.is_multiple_of(ROUNDS_OF_AN_ERA));
         if is_over && let Some(era) = era.take() {
             era.end().await?;
         }
@@ -138,7 +138,7 @@ impl<'a> Torture<'a> {
             *era = Some(current);
             return Ok(Ended::Sound);
         }
-        println!("{}", breaches(&outcome));
+        println!("{}", breaches(&outcome, mutant.is_none()));
         if mutant.is_none() {
             let kept = self.arguments.directory.join(format!("torture-kept-{seed}-{number}"));
             current.keep(&kept)?;

@@ -29,13 +29,17 @@ impl Hearing {
         Self { load, registered, random, remembered: Vec::new() }
     }
 
-    /// The sightings of a new frame, at most so many.
-    pub(super) fn frame(&mut self, at_most: usize) -> Vec<Sighting> {
+    /// The sightings of a new frame, at most so many: their times are near enough to each other for one.
+    pub(super) fn batch(&mut self, at_most: usize) -> Vec<Sighting> {
         let count = 1 + self.random.index(at_most.min(self.load.sightings));
-        (0..count).map(|_| self.sighting()).collect()
+        let mut sightings: Vec<Sighting> = (0..count).map(|_| self.sighting()).collect();
+        if let Some(first) = sightings.first().copied() {
+            sightings.retain(|sighting| i32::try_from(sighting.at_us - first.at_us).is_ok());
+        }
+        sightings
     }
 
-    /// Sightings of customers nobody else reports, each an identity if nothing went before.
+    /// Sightings at the first beacon, each an identity if nothing stands against it.
     pub(super) fn strong(&mut self, count: usize) -> Vec<Sighting> {
         (0..count).map(|_| Sighting { beacon: 0, rssi_dbm: -45, id: IdForm::Good, ..self.fresh() }).collect()
     }

@@ -3,14 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use beacon_protocol::{
-    BeaconRef, MAX_FRAME_BYTES, OutcomeCode, RecordStatus, ResultRecordRef, SightingRef, SightingsEncoder,
-    TimeBase,
-};
+use beacon_protocol::{OutcomeCode, ResultRecordRef};
 
-use super::hearing::Hearing;
+use super::encoding::encode;
+use super::judge::judge;
 use super::session::Work;
-use crate::evidence::{Answer, Verdict};
 use crate::random::Random;
 use crate::sighting::Sighting;
 
@@ -199,118 +196,5 @@ impl Numbering {
             }
             first.remove();
         }
-    }
-}
-
-/// What a record says of a frame: for the evidence, and which sightings are to be sent again. None if it is a breach.
-pub(super) fn judge(
-    name: String,
-    frame: &Frame,
-    record: &ResultRecordRef<'_>,
-    work: &mut Work,
-) -> Option<(Answer, Vec<Sighting>)> {
-    let breach = |work: &mut Work, what: &str| {
-        work.conduct.breach(format!("{name}: {what}; {record:?}"));
-        None
-    };
-    let outcome = |work: &Work, sighting: &Sighting| work.hearing.outcome(sighting);
-    let identified_by_rule =
-        |work: &Work, sighting: &&Sighting| outcome(work, sighting) == OutcomeCode::Identified;
-    match record.status {
-        RecordStatus::Repeat if frame.sessions < 2 => {
-            breach(work, "a repeat, and it was sent in one session only")
-        }
-        RecordStatus::Repeat => {
-            work.evidence.repeats += 1;
-            let acked = frame
-                .sightings
-                .iter()
-                .filter(|sighting| identified_by_rule(work, sighting))
-                .copied()
-                .collect();
-            Some((Answer { frame: name, verdict: Verdict::Repeat, acked }, Vec::new()))
-        }
-        RecordStatus::Decided => {
-            let count = |code: OutcomeCode| record.counts[usize::from(code.byte())];
-            let all: usize = record.counts.iter().map(|count| usize::from(*count)).sum();
-            if all != frame.sightings.len() {
-                return breach(work, "its counts do not add up");
-            }
-            let mut listed: BTreeMap<usize, OutcomeCode> = BTreeMap::new();
-            listed
-                .extend(record.exceptions().map(|exception| (usize::from(exception.index), exception.code)));
-            let (mut undecided, mut acked, mut low) = (Vec::new(), Vec::new(), 0);
-            for (index, sighting) in frame.sightings.iter().enumerate() {
-                let by_rule = outcome(work, sighting);
-                match listed.get(&index) {
-                    Some(OutcomeCode::Undecided) => undecided.push(*sighting),
-                    Some(code) if *code == by_rule => {}
-                    None if by_rule == OutcomeCode::Identified => acked.push(*sighting),
-                    None if by_rule == OutcomeCode::LowConfidence => low += 1,
-                    found => {
-                        let what = format!("{sighting:?} is {by_rule:?} and was answered {found:?}");
-                        return breach(work, &what);
-                    }
-                }
-            }
-            let (identified, duplicates) = (count(OutcomeCode::Identified), count(OutcomeCode::Duplicate));
-            let is_right = count(OutcomeCode::LowConfidence) == low
-                && usize::from(identified) + usize::from(duplicates) == acked.len()
-                && record.dead_lettered == 0;
-            if !is_right {
-                return breach(
-                    work,
-                    &format!("of its sightings {low} are weak and {} eligible", acked.len()),
-                );
-            }
-            work.evidence.identified += u64::from(identified);
-            Some((Answer { frame: name, verdict: Verdict::Decided { identified }, acked }, undecided))
-        }
-        _ => breach(work, "a status that is not of sightings"),
-    }
-}
-
-/// A frame of as many of the sightings as fit, and how many that are; none if not one does.
-pub(super) fn encode(sequence: u64, sightings: &[Sighting], max_bytes: usize) -> Option<(Vec<u8>, usize)> {
-    let base_us = sightings.first()?.at_us;
-    let mut beacons: Vec<BeaconRef> = Vec::new();
-    for sighting in sightings {
-        if !beacons.contains(&sighting.heard()) {
-            beacons.push(sighting.heard());
-        }
-    }
-    let mut buffer = vec![0; max_bytes.min(MAX_FRAME_BYTES)];
-    let mut encoder = SightingsEncoder::new(&mut buffer, sequence, TimeBase::Utc(base_us), &beacons).ok()?;
-    let mut fitted = 0;
-    for sighting in sightings {
-        let index = beacons.iter().position(|beacon| *beacon == sighting.heard())?;
-        // A time too far from the first goes with another frame.
-        let Ok(time_offset_us) = i32::try_from(sighting.at_us - base_us) else { break };
-        let customer_id = sighting.customer_id();
-        let beacon_index = u8::try_from(index).ok()?;
-        let sighting = SightingRef {
-            beacon_index,
-            rssi_dbm: sighting.rssi_dbm,
-            time_offset_us,
-            customer_id: &customer_id,
-        };
-        if encoder.push(&sighting).is_err() {
-            break;
-        }
-        fitted += 1;
-    }
-    let length = encoder.finish().ok()?;
-    buffer.truncate(length);
-    Some((buffer, fitted))
-}
-
-impl Hearing {
-    /// Sightings that fit into one frame: their times are near enough.
-    pub(super) fn batch(&mut self, at_most: usize) -> Vec<Sighting> {
-        let mut sightings = self.frame(at_most);
-        if let Some(first) = sightings.first().copied() {
-            sightings.retain(|sighting| i32::try_from(sighting.at_us - first.at_us).is_ok());
-        }
-        sightings
     }
 }

@@ -12,7 +12,9 @@ use tokio::net::TcpStream;
 use tokio::time::{interval, timeout};
 
 use super::Gateway;
-use super::numbering::{encode, judge};
+use super::encoding::encode;
+use super::judge::judge;
+use super::numbering::Frame;
 use super::session::{Heard, Liveness, WELCOME_WITHIN, Work, encoded, heard};
 
 /// How long a connection and a write may take.
@@ -199,7 +201,7 @@ enum Answered {
 async fn reuse(gateway: &mut Gateway, daemon: SocketAddr, sequence: u64, work: &mut Work) -> io::Result<()> {
     let sightings = work.hearing.strong(REUSED_WITH);
     let Some((bytes, fitted)) = encode(sequence, &sightings, MAX_FRAME_BYTES) else { return Ok(()) };
-    let frame = super::numbering::Frame::reused(bytes, sightings.into_iter().take(fitted).collect(), work);
+    let frame = Frame::reused(bytes, sightings.into_iter().take(fitted).collect(), work);
     let mut frames = Frames::connect(daemon).await?;
     frames.open(gateway, sequence, work).await?;
     frames.send(&frame.bytes).await?;
