@@ -59,11 +59,14 @@ impl Plain {
 
     /// Puts it back, and returns where the other one is now.
     fn back(self) -> anyhow::Result<PathBuf> {
-        let tortured = target().join("torture/beacond");
-        fs::create_dir_all(target().join("torture"))?;
+        let directory = target().join("torture");
+        fs::create_dir_all(&directory)?;
+        let tortured = directory.join("beacond");
         if self.place.is_file() {
-            // Not the same file: the next build would write into it.
-            fs::copy(&self.place, &tortured).context("the daemon with faults")?;
+            // A copy, since the next build would write into this file; and renamed, since another torture may run it.
+            let copy = directory.join(format!("beacond-{}", std::process::id()));
+            fs::copy(&self.place, &copy).context("the daemon with faults")?;
+            fs::rename(copy, &tortured)?;
             fs::remove_file(&self.place)?;
         }
         if self.was_there {
