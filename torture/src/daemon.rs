@@ -78,6 +78,15 @@ impl Launch {
         Ok(String::from_utf8_lossy(&done.stdout).into_owned())
     }
 
+    /// What `beacond journal verify --json` prints, sound or not.
+    ///
+    /// # Errors
+    /// When it cannot be run.
+    pub(crate) fn verify_journal(&self, data: &Path) -> anyhow::Result<Vec<u8>> {
+        let words = ["journal", "verify", "--json"];
+        Ok(self.command(&words, data).stdin(Stdio::null()).stderr(Stdio::null()).output()?.stdout)
+    }
+
     fn command(&self, words: &[&str], data: &Path) -> Command {
         // It does not outlive this process, however that ends.
         let mut command = Command::new("setpriv");

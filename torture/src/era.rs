@@ -16,6 +16,7 @@ use crate::datagrams::UdpProxy;
 use crate::disk::Disk;
 use crate::engines::Engines;
 use crate::gateway::{Gateway, Identity, REGISTERED, Transport};
+use crate::journal::{flip_bits, named};
 use crate::proxy::TcpProxy;
 use crate::random::Random;
 use crate::sighting::{OURS, registry};
@@ -61,8 +62,8 @@ pub(crate) struct Era {
     pub(crate) admin: watch::Sender<Option<SocketAddr>>,
     /// Rows of each store that its rounds account for.
     pub(crate) rows: [usize; 2],
-    /// Whether bits of its journal were damaged.
-    pub(crate) damaged: bool,
+    /// Identities that `journal verify` named as lost, once bits of the journal were flipped.
+    pub(crate) damage: Option<u64>,
     launch: Launch,
     directory: PathBuf,
 }
@@ -106,7 +107,7 @@ impl Era {
             udp: UdpProxy::start(NOWHERE, random.next()).await?,
             admin: watch::Sender::new(None),
             rows: [0, 0],
-            damaged: false,
+            damage: None,
             launch,
             directory,
         })
@@ -160,6 +161,19 @@ impl Era {
     pub(crate) fn withdraw(&self, name: &str) {
         // Not there if it was not given.
         let _removed = fs::remove_file(self.directory.join("orders").join(name));
+    }
+
+    /// Flips bits of the journal, and has what that cost named. The daemon does not run.
+    ///
+    /// # Errors
+    /// When the journal cannot be read, by us or by `journal verify`.
+    pub(crate) fn damage_journal(&mut self, random: &mut Random) -> anyhow::Result<()> {
+        if flip_bits(&self.disk.data(), random)? {
+            let verified = self.launch.verify_journal(&self.disk.data())?;
+            let named = named(&verified).context("journal verify")?;
+            self.damage = Some(self.damage.unwrap_or(0) + named);
+        }
+        Ok(())
     }
 
     /// Ends it: the daemon stops in order with nothing left, and the stores hold what its rounds found, no more.

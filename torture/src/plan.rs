@@ -4,7 +4,7 @@ use crate::fault::{Action, Fault};
 use crate::random::Random;
 
 /// How long gateways hear sightings in a round, in milliseconds.
-const LOAD_MS: std::ops::Range<u64> = 3_000..4_500;
+const LOAD_MS: std::ops::Range<u64> = 2_500..4_000;
 
 /// Faults of a round at most.
 const MOST_FAULTS: u64 = 4;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
 use rustix::process::Signal;
 use tokio::task::JoinSet;
 
@@ -14,7 +13,6 @@ use crate::era::Era;
 use crate::evidence::Evidence;
 use crate::fault::Action;
 use crate::gateway::{Conduct, Load, Transport};
-use crate::journal::flip_bits;
 use crate::plan::Plan;
 use crate::proxy::Mode;
 use crate::random::Random;
@@ -93,8 +91,14 @@ pub(crate) async fn run(
         found.push(Breach { rule: "dead letters", what });
     }
     let mut held = era.readers.held(number, CUSTOMERS).await?;
+    let named = era.damage.unwrap_or(0);
     for (store, lost) in held.iter_mut().zip(watched.lost()) {
-        store.lost = if era.damaged { lost } else { 0 };
+        if lost > named {
+            let what =
+                format!("{lost} identities lost for {}, {named} named by `journal verify`", store.store);
+            found.push(Breach { rule: "damage", what });
+        }
+        store.lost = lost.min(named);
     }
     for (rows, store) in era.rows.iter_mut().zip(&held) {
         *rows += store.rows.len() + store.strange.len();
@@ -225,7 +229,7 @@ async fn act(
         Action::FlipBits => {
             era.kill()?;
             conduct.damage();
-            era.damaged |= flip_bits(&era.disk.data(), random).context("the journal")?;
+            era.damage_journal(random)?;
             start(era, None).await
         }
         Action::LosePower => {

@@ -121,7 +121,8 @@ impl<'a> Torture<'a> {
         tally: &mut Tally,
     ) -> anyhow::Result<Ended> {
         let seed = self.arguments.seed;
-        let is_over = era.as_ref().is_some_and(|era| era.damaged || number.is_multiple_of(ROUNDS_OF_AN_ERA));
+        let is_over =
+            era.as_ref().is_some_and(|era| era.damage.is_some() || number.is_multiple_of(ROUNDS_OF_AN_ERA));
         if is_over && let Some(era) = era.take() {
             era.end().await?;
         }
