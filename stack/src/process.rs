@@ -125,9 +125,9 @@ pub(crate) fn children(pid: u32) -> anyhow::Result<Vec<u32>> {
     Ok(found)
 }
 
-/// Whether the process has been stopped by a signal.
+/// Whether the process has been stopped by a signal, or has ended: its parent, stopped too, may not have noticed.
 pub(crate) fn is_suspended(pid: u32) -> bool {
-    status(pid).is_none_or(|status| status.state == 'T')
+    status(pid).is_none_or(|status| matches!(status.state, 'T' | 'Z'))
 }
 
 /// Whether that process has an open socket that listens on that port. True where that cannot be

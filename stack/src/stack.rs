@@ -30,15 +30,15 @@ pub mod variables {
     pub const DYNAMODB_LOCAL_ENDPOINT: &str = "BEACOND_DYNAMODB_LOCAL_ENDPOINT";
     /// The directory of Amazon's DynamoDB Local; not set where there is no Java.
     pub const DYNAMODB_LOCAL: &str = "BEACOND_DYNAMODB_LOCAL";
-}
 
-/// What AWS's clients ask for before they speak to any endpoint; the engines take whatever it is.
-const AWS: [(&str, &str); 4] = [
-    ("AWS_ACCESS_KEY_ID", "test"),
-    ("AWS_SECRET_ACCESS_KEY", "test"),
-    ("AWS_REGION", "eu-central-1"),
-    ("AWS_EC2_METADATA_DISABLED", "true"),
-];
+    /// What AWS's clients ask for before they speak to any endpoint; the engines take whatever it is.
+    pub const AWS: [(&str, &str); 4] = [
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+        ("AWS_REGION", "eu-central-1"),
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+    ];
+}
 
 /// One engine of each kind. Dropped, they are gone.
 #[derive(Debug)]
@@ -118,7 +118,7 @@ impl Stack {
             described.push((variables::DYNAMODB_LOCAL_ENDPOINT, engine.endpoint()));
             described.push((variables::DYNAMODB_LOCAL, text(home)));
         }
-        described.extend(AWS.map(|(name, value)| (name, value.to_owned())));
+        described.extend(variables::AWS.map(|(name, value)| (name, value.to_owned())));
         Ok(described.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
     }
 }

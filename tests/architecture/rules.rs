@@ -3,7 +3,8 @@
 use std::fmt;
 
 /// Crates whose files these rules cover, by folder.
-pub(crate) const SOURCES: [&str; 5] = ["src/", "protocol/src/", "loadtest/src/", "stack/src/", "xtask/src/"];
+pub(crate) const SOURCES: [&str; 6] =
+    ["src/", "protocol/src/", "loadtest/src/", "stack/src/", "torture/src/", "xtask/src/"];
 
 /// Directories of some machine, which mean nothing on another. In two halves each, or this file
 /// would break the rule.

@@ -23,6 +23,11 @@ pub(crate) struct Programs {
 }
 
 impl Programs {
+    /// The file of dynoxide's program.
+    pub(crate) fn dynoxide(&self) -> &Path {
+        &self.dynoxide
+    }
+
     /// Starts one of each kind.
     pub(crate) fn start(&self, directory: &Path, lifetime: Lifetime) -> anyhow::Result<Stack> {
         let stack = Stack::start(directory, &self.dynoxide, self.dynamodb_local.as_deref(), lifetime)?;

@@ -13,6 +13,7 @@ mod stack;
 mod steps;
 mod test;
 mod tools;
+mod torture;
 
 use std::num::NonZeroU32;
 use std::process::ExitCode;
@@ -47,6 +48,12 @@ enum Chore {
     /// PostgreSQL, Redis and DynamoDB for development: private, on free ports, under target/stack
     #[command(subcommand)]
     Stack(Engines),
+    /// Kill, cut, fill and deceive a daemon and its stores, and prove that nothing acked is lost
+    Torture {
+        /// `--rounds N --seed S [--minutes M] [--first N] [--mutant NAME | --mutants]`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
     /// Run every fuzz target for a while
     Fuzz {
         /// How long each target runs
@@ -85,6 +92,7 @@ fn run(chore: Chore) -> anyhow::Result<()> {
         Chore::Stack(Engines::Up) => stack::up(),
         Chore::Stack(Engines::Down) => stack::down(),
         Chore::Stack(Engines::Env) => stack::print_environment(),
+        Chore::Torture { words } => torture::run(&words),
         Chore::Fuzz { seconds, target } => fuzz::run(seconds, target.as_deref()),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::num::NonZeroU16;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::Client;
@@ -17,6 +18,7 @@ use super::health::DynamoDbHealth;
 use super::item::{ItemKey, put_request};
 use crate::backoff::Backoff;
 use crate::domain::identity::CustomerIdentity;
+use crate::faults::{Mutant, mutant};
 
 /// The first rest of items that were not written is drawn from up to this (AWS, "Error retries": up to 50, 100, 200 ms).
 const FIRST_REST: Duration = Duration::from_millis(50);
@@ -129,7 +131,10 @@ impl<'b> Round<'_, 'b> {
         match result {
             Ok(output) => {
                 let unprocessed = output.unprocessed_items.unwrap_or_default();
-                let left = left_over(&call.identities, &unprocessed, self.sending.suffixes);
+                let mut left = left_over(&call.identities, &unprocessed, self.sending.suffixes);
+                if !left.is_empty() && ignores_this_one() {
+                    left.clear();
+                }
                 self.sending.health.unprocessed(left.len());
                 self.sending.health.stored(call.identities.len() - left.len());
                 if left.is_empty() {
@@ -214,6 +219,12 @@ fn left_over<'b>(
     let is_left = |identity: &&&CustomerIdentity| keys.contains(&Some(ItemKey::of(identity, suffixes)));
     let left: Vec<_> = identities.iter().filter(is_left).copied().collect();
     if left.len() == requests().count() { left } else { identities.to_vec() }
+}
+
+/// Whether this list of what was not written is forgotten: the first one of a daemon with that defect.
+fn ignores_this_one() -> bool {
+    static IGNORED: AtomicBool = AtomicBool::new(false);
+    mutant(Mutant::UnprocessedIgnored) && !IGNORED.swap(true, Ordering::Relaxed)
 }
 
 /// What a refusal says, unless it says who: it may quote the item.
