@@ -1,6 +1,7 @@
 //! The composition root: builds every part of the daemon, runs them, and stops them in order.
 
 mod companions;
+mod letters;
 mod metrics;
 mod readiness;
 mod report;
@@ -17,6 +18,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::CancellationToken;
 
 use self::companions::Companions;
+use self::letters::LetterDesk;
 use self::report::Observer;
 pub use self::report::Report;
 use self::stores::{Background, Stores};
@@ -182,10 +184,17 @@ impl Daemon {
             Arc::clone(listeners.counters()),
             &writers,
             health,
+            Arc::clone(&dead_letters),
+        );
+        let desk = LetterDesk::new(
+            Arc::clone(&pipeline),
             dead_letters,
+            Arc::clone(&clock),
+            background.clone(),
+            runtime.handle().clone(),
         );
         let stopping = CancellationToken::new();
-        let admin = AdminThread::serve(admin, sources(&observer, pipeline.latencies(), &stopping))?;
+        let admin = AdminThread::serve(admin, sources(&observer, pipeline.latencies(), &stopping, desk))?;
         data_dir.announce(&Holder { pid: std::process::id(), tcp, udp, admin: addresses.admin })?;
         Ok(Self {
             runtime,
@@ -258,6 +267,7 @@ fn sources(
     observer: &Observer,
     latencies: &Arc<Latencies>,
     stopping: &CancellationToken,
+    desk: LetterDesk,
 ) -> AdminSources<
     impl Fn() -> Report + Clone + Send + Sync + use<>,
     impl Fn() -> Vec<Sample> + Clone + Send + Sync + use<>,
@@ -270,6 +280,7 @@ fn sources(
         metrics: move || metrics::samples(&sampled.report()),
         histograms: Arc::clone(latencies),
         ready: move || readiness::reasons(&judged.report(), stopping.is_cancelled()),
+        orders: Arc::new(desk),
     }
 }
 

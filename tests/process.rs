@@ -12,6 +12,9 @@ mod model;
 #[path = "process/commands.rs"]
 mod commands;
 #[cfg(test)]
+#[path = "process/dead_letters.rs"]
+mod dead_letters;
+#[cfg(test)]
 #[path = "process/journal.rs"]
 mod journal;
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::letters::FromHere;
 use super::metrics::Sample;
 use super::pages::{AdminSources, routes};
 use super::readiness::Reason;
@@ -96,8 +97,11 @@ async fn accept(listener: &TcpListener, routes: &Router, stop: &CancellationToke
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     while let Ok(place) = Arc::clone(&places).acquire_owned().await {
         match listener.accept().await {
-            Ok((stream, _)) => {
-                let (routes, stop) = (routes.clone(), stop.clone());
+            Ok((stream, peer)) => {
+                // Whoever comes from one of this machine's own addresses comes to the same one.
+                let own = stream.local_addr().is_ok_and(|local| local.ip() == peer.ip());
+                let from_here = FromHere(own || peer.ip().is_loopback());
+                let (routes, stop) = (routes.clone().layer(Extension(from_here)), stop.clone());
                 connections.spawn(async move {
                     serve_connection(stream, routes, stop).await;
                     drop(place);

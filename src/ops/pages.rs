@@ -10,6 +10,7 @@ use axum::{Json, Router};
 use serde::Serialize;
 
 use super::histograms;
+use super::letters::{self, LetterOrders};
 use super::metrics::{CLASSIC_TEXT, Sample, rendered};
 use super::process;
 use super::readiness::{Readiness, Reason};
@@ -26,6 +27,8 @@ pub struct AdminSources<P, M, Q> {
     pub histograms: Arc<Latencies>,
     /// Why the daemon should be given no gateways now, for `/ready`; nothing when it should.
     pub ready: Q,
+    /// Carries out what is ordered about dead letters.
+    pub orders: Arc<dyn LetterOrders>,
 }
 
 /// Answered to whoever asks for anything else.
@@ -34,6 +37,8 @@ const PAGES: &str = "/live               200 while the process answers
 /metrics            for Prometheus
 /api/v1/histograms  times by stage
 /api/v1/ledger      the ledger and what is counted beside it
+POST /api/v1/dead-letters/replay, /api/v1/dead-letters/purge
+                    from this machine, with the header x-beacond: 1
 ";
 
 pub(super) fn routes<R, P, M, Q>(sources: AdminSources<P, M, Q>) -> Router
@@ -43,7 +48,7 @@ where
     M: Fn() -> Vec<Sample> + Clone + Send + Sync + 'static,
     Q: Fn() -> Vec<Reason> + Clone + Send + Sync + 'static,
 {
-    let AdminSources { report, metrics: samples, histograms: latencies, ready } = sources;
+    let AdminSources { report, metrics: samples, histograms: latencies, ready, orders } = sources;
     let scraped = Arc::clone(&latencies);
     Router::new()
         .route("/live", get(async || "live\n"))
@@ -51,6 +56,7 @@ where
         .route("/metrics", get(async move || scrape(samples(), &scraped)))
         .route("/api/v1/histograms", get(async move || Json(histograms::by_stage(&latencies))))
         .route("/api/v1/ledger", get(async move || Json(report())))
+        .merge(letters::routes(orders))
         .fallback(async || (StatusCode::NOT_FOUND, PAGES))
 }
 

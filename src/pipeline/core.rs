@@ -251,6 +251,11 @@ impl State {
         self.unfinished_from() < self.next_number
     }
 
+    /// Whether this store is configured.
+    pub(super) fn has_store(&self, name: &str) -> bool {
+        self.record.name == name || self.events.as_ref().is_some_and(|events| events.name == name)
+    }
+
     /// Whether the entry of this number is in every store.
     pub(super) fn is_stored(&self, number: u64) -> bool {
         number < self.unfinished_from()

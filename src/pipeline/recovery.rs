@@ -30,8 +30,17 @@ struct Rebuilding<'s> {
     checkpoints: Checkpoints,
     /// Identities accepted before the first entry.
     first_identity: Option<u64>,
-    /// Rows that a store alone is to write again: their numbers, the store, and how many identities.
-    replays: Vec<(u64, String, u64)>,
+    /// Rows that a store alone is to write again.
+    replays: Vec<ReplayFound>,
+}
+
+/// A dead letter that was taken back.
+struct ReplayFound {
+    number: u64,
+    store: String,
+    identities: u64,
+    /// Of these, those accepted with it.
+    accepted: u64,
 }
 
 /// Opens the journal and rebuilds what is decided on. `stores` are those configured.
@@ -70,7 +79,12 @@ impl Rebuilding<'_> {
             EntryKind::Frame(mark) if durable => self.frames.record(mark, entry.number),
             EntryKind::Frame(_) => {}
             EntryKind::Replay { store, .. } => {
-                self.replays.push((entry.number, store.clone(), entry.block.identities.len() as u64));
+                self.replays.push(ReplayFound {
+                    number: entry.number,
+                    store: store.clone(),
+                    identities: entry.block.identities.len() as u64,
+                    accepted: entry.accepted(),
+                });
             }
         }
         if entry.accepted() == 0 || mutant(Mutant::WindowNotRebuilt) {
@@ -102,9 +116,12 @@ impl Rebuilding<'_> {
             let known = stores.iter().position(|store| store.name == name);
             let cursor = known.map_or_else(unknown, |known| stores.swap_remove(known));
             let mut ledger = StoreLedger::default();
-            ledger.found(recovery.next_identity.saturating_sub(cursor.first_identity));
-            let again = replays.iter().filter(|(number, store, _)| *number >= cursor.next && store == name);
-            ledger.found(again.map(|(.., identities)| identities).sum());
+            // What was accepted with a replay is another store's, or is counted with it here.
+            let replays = || replays.iter().filter(|replay| replay.number >= cursor.next);
+            let accepted = recovery.next_identity.saturating_sub(cursor.first_identity);
+            ledger.found(accepted.saturating_sub(replays().map(|replay| replay.accepted).sum()));
+            let own = replays().filter(|replay| replay.store == name);
+            ledger.found(own.map(|replay| replay.identities).sum());
             let next = cursor.next.max(recovery.first_number);
             (StoreProgress { name, next, first_identity: cursor.first_identity }, ledger)
         };

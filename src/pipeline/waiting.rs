@@ -43,6 +43,8 @@ pub(super) enum Effect {
         leaning_redelivered: u32,
     },
     Preferences,
+    /// Nothing that is not counted already.
+    Replay,
 }
 
 /// Frames whose entries are durable and counted, and that are told when the stores have them.
@@ -124,6 +126,7 @@ impl Ledger {
                 self.settle(&kept, redelivered - leaning_redelivered);
                 self.outcomes[0] += leaning.total();
             }
+            Effect::Replay => {}
             Effect::Preferences => {
                 self.preferences.in_progress -= 1;
                 if durable {

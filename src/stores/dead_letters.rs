@@ -4,14 +4,17 @@
 
 mod line;
 mod list;
+mod removal;
 
+use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-pub use self::list::{DamagedLetter, KeptLetter, KeptLetters, list};
+pub use self::list::{DamagedLetter, KeptLetter, KeptLetters, LetterId, list};
+pub use self::removal::Removed;
 use crate::ports::{DeadLetter, DeadLetters, StoreError};
 
 /// The file's name in the data directory.
@@ -60,33 +63,38 @@ struct State {
     good_bytes: u64,
     letters: u64,
     damaged: u64,
+    /// Those held, so that none is kept twice. As many as fit the file: a line is several times as long as its place here.
+    held: HashSet<LetterId>,
 }
 
 impl DeadLetterFile {
-    /// Opens the file of this data directory, or makes it. It grows to `max_bytes` at most.
+    /// Opens the file of this data directory, which is made with the first letter. It grows to `max_bytes` at most.
+    ///
+    /// Nothing is written before the first letter is kept: a disk that is full or read-only is no obstacle.
     ///
     /// # Errors
-    /// When it cannot be read or written.
+    /// When it cannot be read.
     pub fn open(data_dir: &Path, max_bytes: u64) -> io::Result<(Self, OpenedLetters)> {
         let path = data_dir.join(DEAD_LETTERS_FILE);
-        let mut file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path)?;
-        File::open(data_dir)?.sync_all()?;
-        let length = file.metadata()?.len();
-        let good_bytes = end_of_last_line(&mut file, length)?;
-        if good_bytes < length {
-            file.set_len(good_bytes)?;
-        }
-        // Lines that a daemon wrote and was killed before it synced may be in the page cache only.
-        file.sync_all()?;
-        let (mut letters, mut damaged) = (0, 0);
+        let (length, good_bytes) = match File::open(&path) {
+            Ok(mut file) => {
+                let length = file.metadata()?.len();
+                (length, end_of_last_line(&mut file, length)?)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (0, 0),
+            Err(error) => return Err(error),
+        };
+        let (mut letters, mut damaged, mut held) = (0, 0, HashSet::new());
         for letter in list(data_dir)? {
             match letter? {
-                Ok(_) => letters += 1,
+                Ok(letter) => {
+                    letters += 1;
+                    held.insert(letter.id);
+                }
                 Err(_) => damaged += 1,
             }
         }
-        let state = Mutex::new(State { file: Some(file), good_bytes, letters, damaged });
+        let state = Mutex::new(State { file: None, good_bytes, letters, damaged, held });
         let opened = OpenedLetters { letters, damaged, cut_bytes: length - good_bytes };
         Ok((Self { path, max_bytes, state }, opened))
     }
@@ -117,58 +125,61 @@ impl DeadLetterFile {
 
 impl DeadLetters for DeadLetterFile {
     fn keep(&self, letter: &DeadLetter) -> Result<(), StoreError> {
-        let line = line::write(letter).map_err(|error| self.unavailable(error))?;
+        let (line, id) = line::write(letter).map_err(|error| self.unavailable(error))?;
         let mut state = self.state();
-        state.follow(&self.path).map_err(|error| self.unavailable(error))?;
+        let mut file = state.take_file(&self.path).map_err(|error| self.unavailable(error))?;
+        if state.held.contains(&id) {
+            // It was kept, and the daemon was killed before its cursor had passed the row.
+            state.file = Some(file);
+            return Ok(());
+        }
         let bytes = state.good_bytes.saturating_add(line.len() as u64);
         if bytes > self.max_bytes {
             let full = format!(
                 "full: {} bytes of at most {} (dead_letters.max_bytes)",
                 state.good_bytes, self.max_bytes
             );
+            state.file = Some(file);
             return Err(self.unavailable(full));
         }
-        state.append(&self.path, &line).map_err(|error| self.unavailable(error))?;
+        append(&mut file, state.good_bytes, &line).map_err(|error| self.unavailable(error))?;
+        state.file = Some(file);
+        state.good_bytes = bytes;
         state.letters += 1;
+        state.held.insert(id);
         Ok(())
     }
 }
 
 impl State {
-    /// Goes on with a file of its own where somebody has taken the last one away, with what was in it.
-    fn follow(&mut self, path: &Path) -> io::Result<()> {
-        if self.file.as_ref().map_or(Ok(true), |file| is_at(file, path))? {
-            return Ok(());
+    /// The file, all of whose good bytes are on the disk and nothing else. It is put back once it has been written to: a
+    /// file that could not be is not used again, since what a failed sync left in memory would be taken for written.
+    fn take_file(&mut self, path: &Path) -> io::Result<File> {
+        if let Some(file) = self.file.take_if(|file| !matches!(is_at(file, path), Ok(false))) {
+            return Ok(file);
         }
-        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
-        self.good_bytes = file.metadata()?.len();
-        self.letters = 0;
-        self.file = Some(file);
-        if let Some(directory) = path.parent() {
-            File::open(directory)?.sync_all()?;
-        }
-        Ok(())
-    }
-
-    /// Appends and syncs. After an error nothing has changed, whatever is on the disk past the good bytes.
-    fn append(&mut self, path: &Path, line: &[u8]) -> io::Result<()> {
-        let mut file = match self.file.take() {
-            Some(file) => file,
-            None => {
-                // Not the file of the failure: what a failed sync left in memory would be taken for written.
-                let file = OpenOptions::new().write(true).open(path)?;
-                file.set_len(self.good_bytes)?;
-                file.sync_all()?;
-                file
+        let directory = path.parent().unwrap_or(path);
+        let file = match OpenOptions::new().write(true).open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // There was none, or somebody has taken it away, with what was in it.
+                (self.good_bytes, self.letters, self.damaged) = (0, 0, 0);
+                self.held.clear();
+                OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?
             }
+            Err(error) => return Err(error),
         };
-        file.seek(SeekFrom::Start(self.good_bytes))?;
-        file.write_all(line)?;
-        file.sync_data()?;
-        self.good_bytes += line.len() as u64;
-        self.file = Some(file);
-        Ok(())
+        file.set_len(self.good_bytes)?;
+        file.sync_all()?;
+        File::open(directory)?.sync_all()?;
+        Ok(file)
     }
+}
+
+fn append(file: &mut File, at: u64, line: &[u8]) -> io::Result<()> {
+    file.seek(SeekFrom::Start(at))?;
+    file.write_all(line)?;
+    file.sync_data()
 }
 
 /// Whether the file at `path` is this one.

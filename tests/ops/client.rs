@@ -6,7 +6,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use beacond::latency::Latencies;
-use beacond::ops::{AdminSources, AdminThread, Reason, Sample};
+use beacond::ops::{
+    AdminSources, AdminThread, LetterOrders, OrderError, PurgeAnswer, PurgeOrder, Reason, ReplayAnswer,
+    ReplayOrder, Sample,
+};
+use beacond::ports::PortFuture;
 
 /// Longer than any answer may take; a test that waits so long has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -36,6 +40,7 @@ impl Operators {
             metrics: move || samples.clone(),
             histograms: Arc::clone(&latencies),
             ready: move || ready.lock().unwrap().clone(),
+            orders: Arc::new(NoLetters),
         };
         let thread = Some(AdminThread::serve(listener, sources).unwrap());
         Self { address, latencies, reasons, thread }
@@ -78,5 +83,29 @@ impl Drop for Operators {
 impl Reply {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    }
+}
+
+/// There are no letters; an order for a store `busy` finds another order.
+#[derive(Debug)]
+struct NoLetters;
+
+impl LetterOrders for NoLetters {
+    fn replay(&self, order: ReplayOrder) -> PortFuture<'_, Result<ReplayAnswer, OrderError>> {
+        Box::pin(async move {
+            match order.store.as_deref() {
+                Some("busy") => Err(OrderError::Busy),
+                _ => Ok(ReplayAnswer { replayed: order.skip as u64, ..ReplayAnswer::default() }),
+            }
+        })
+    }
+
+    fn purge(&self, order: PurgeOrder) -> PortFuture<'_, Result<PurgeAnswer, OrderError>> {
+        Box::pin(async move {
+            match order.before {
+                Some(_) => Err(OrderError::Wrong("not a time".to_owned())),
+                None => Err(OrderError::Failed("no disk".to_owned())),
+            }
+        })
     }
 }

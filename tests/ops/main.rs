@@ -4,6 +4,7 @@
 
 mod client;
 mod exposition;
+mod orders;
 mod pages;
 mod scrape;
 mod slow;

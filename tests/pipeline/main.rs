@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests stop at what they do not expect")]
 
 mod journaling;
+mod replaying;
 mod scripted;
 mod storing;
 

@@ -18,7 +18,7 @@ use beacond::journal::JournalSettings;
 use beacond::latency::Latencies;
 use beacond::pipeline::{
     BatchLimits, DirectorySettings, Ledger, Left, Pipeline, PipelinePorts, PipelineSettings, Received,
-    TierSettings, WriterThreads,
+    RefusedLetter, TierSettings, WriterThreads,
 };
 use beacond::ports::{
     BatchWriter, Block, Clock, DeadLetter, DeadLetters, Delivery, LatestIdentities, PortFuture, StoreError,
@@ -370,6 +370,11 @@ impl WriterScript {
         self.refused.lock().unwrap().insert(customer_id.to_owned());
     }
 
+    /// Refuses nothing any more.
+    pub(super) fn take_all(&self) {
+        self.refused.lock().unwrap().clear();
+    }
+
     /// Rows and delivery of every attempt so far.
     pub(super) fn attempts(&self) -> Vec<(usize, Delivery)> {
         self.attempts.lock().unwrap().clone()
@@ -466,6 +471,16 @@ pub(super) struct ScriptedDeadLetters {
 impl ScriptedDeadLetters {
     pub(super) fn set_full(&self, full: bool) {
         self.full.store(full, Ordering::Relaxed);
+    }
+
+    /// Every letter as it is given to the pipeline again.
+    pub(super) fn refused(&self) -> Vec<RefusedLetter> {
+        let letters = self.letters.lock().unwrap();
+        let again = |letter: &DeadLetter| RefusedLetter {
+            store: letter.store.to_owned(),
+            block: Block::clone(&letter.block),
+        };
+        letters.iter().map(again).collect()
     }
 
     /// Store and customer of every letter.

@@ -1,8 +1,11 @@
 //! A dead letter as a line of JSON, with the row in full.
 
-use serde::{Deserialize, Serialize};
+use std::hash::{Hash, Hasher};
 
-use super::KeptLetter;
+use serde::{Deserialize, Serialize};
+use siphasher::sip128::{Hasher128, SipHasher13};
+
+use super::{KeptLetter, LetterId};
 use crate::domain::confidence::Confidence;
 use crate::domain::customer::CustomerId;
 use crate::domain::identity::CustomerIdentity;
@@ -10,10 +13,12 @@ use crate::domain::preference::PreferenceChange;
 use crate::domain::time::Timestamp;
 use crate::ports::{Block, DeadLetter};
 
-/// The line, its end included.
-pub(super) fn write(letter: &DeadLetter) -> serde_json::Result<Vec<u8>> {
+/// The line, its end included, and what tells it from others.
+pub(super) fn write(letter: &DeadLetter) -> serde_json::Result<(Vec<u8>, LetterId)> {
     let line = Line {
         store: letter.store.to_owned(),
+        entry: Some(letter.entry),
+        row: Some(letter.row),
         reason: letter.reason.clone(),
         at: letter.at.to_string(),
         identities: letter.block.identities.iter().map(IdentityLine::new).collect(),
@@ -21,7 +26,7 @@ pub(super) fn write(letter: &DeadLetter) -> serde_json::Result<Vec<u8>> {
     };
     let mut text = serde_json::to_vec(&line)?;
     text.push(b'\n');
-    Ok(text)
+    Ok((text, line.id()))
 }
 
 /// The letter of a line, if it is one that the model allows.
@@ -29,20 +34,40 @@ pub(super) fn read(text: &[u8]) -> Option<KeptLetter> {
     let line: Line = serde_json::from_slice(text).ok()?;
     let identities = line.identities.iter().map(IdentityLine::identity).collect::<Option<Vec<_>>>()?;
     let preferences = line.preferences.iter().map(PreferencesLine::change).collect::<Option<Vec<_>>>()?;
+    if identities.len() + preferences.len() != 1 {
+        return None;
+    }
     let at = Timestamp::from_text(&line.at).ok()?;
     let block = Block { identities, preferences };
-    Some(KeptLetter { store: line.store, reason: line.reason, at, block })
+    let id = line.id();
+    let Line { store, entry, row, reason, .. } = line;
+    Some(KeptLetter { id, store, entry, row, reason, at, block })
 }
 
 #[derive(Serialize, Deserialize)]
 struct Line {
     store: String,
+    /// Lines of versions before the journal have neither of these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    entry: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    row: Option<u32>,
     reason: String,
     at: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     identities: Vec<IdentityLine>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     preferences: Vec<PreferencesLine>,
+}
+
+impl Line {
+    /// The store, the place in the journal, and the row itself: where a journal was begun anew, its first entries have
+    /// the numbers of others, whose letters may be here still.
+    fn id(&self) -> LetterId {
+        let mut hasher = SipHasher13::new();
+        (&self.store, self.entry, self.row, &self.identities, &self.preferences).hash(&mut hasher);
+        LetterId(hasher.finish128().as_u128())
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -52,6 +77,13 @@ struct IdentityLine {
     location: Option<String>,
     confidence: f32,
     detected_at: String,
+}
+
+impl Hash for IdentityLine {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let Self { customer_id, beacon_id, location, confidence, detected_at } = self;
+        (customer_id, beacon_id, location, confidence.to_bits(), detected_at).hash(hasher);
+    }
 }
 
 impl IdentityLine {
@@ -76,7 +108,7 @@ impl IdentityLine {
     }
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Hash, Serialize, Deserialize)]
 struct PreferencesLine {
     customer_id: String,
     updated_at: String,

@@ -2,17 +2,28 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
+use std::ops::Range;
 use std::path::Path;
 
 use super::{DEAD_LETTERS_FILE, LINE_MAX_BYTES, line};
 use crate::domain::time::Timestamp;
 use crate::ports::Block;
 
+/// What tells a letter from every other: the store, the place in the journal, and the row, as one number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LetterId(pub(super) u128);
+
 /// A dead letter as it was kept.
 #[derive(Debug, Clone, PartialEq)]
 pub struct KeptLetter {
+    /// What tells it from others.
+    pub id: LetterId,
     /// The store that refused the row.
     pub store: String,
+    /// The journal's entry that the row came in; older letters do not say.
+    pub entry: Option<u64>,
+    /// The row's place in that.
+    pub row: Option<u32>,
     /// What the store said.
     pub reason: String,
     /// When the row was given up.
@@ -36,6 +47,7 @@ pub struct KeptLetters {
     file: Option<BufReader<File>>,
     line: u64,
     text: Vec<u8>,
+    range: Range<u64>,
 }
 
 /// The dead letters of a data directory: those finished when they are come to.
@@ -48,19 +60,25 @@ pub fn list(data_dir: &Path) -> io::Result<KeptLetters> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(error),
     };
-    Ok(KeptLetters { file, line: 0, text: Vec::new() })
+    Ok(KeptLetters { file, line: 0, text: Vec::new(), range: 0..0 })
 }
 
 impl KeptLetters {
+    /// Where in the file the line lies that was read last, its end included.
+    pub(super) fn range(&self) -> Range<u64> {
+        self.range.clone()
+    }
+
     /// The next finished line, cut at what a letter may be long.
     fn read_line(&mut self) -> io::Result<bool> {
         let Some(file) = &mut self.file else { return Ok(false) };
         self.text.clear();
-        file.take(LINE_MAX_BYTES).read_until(b'\n', &mut self.text)?;
-        if self.text.len() as u64 == LINE_MAX_BYTES && self.text.last() != Some(&b'\n') {
-            file.skip_until(b'\n')?;
+        let mut bytes = file.take(LINE_MAX_BYTES).read_until(b'\n', &mut self.text)? as u64;
+        if bytes == LINE_MAX_BYTES && self.text.last() != Some(&b'\n') {
+            bytes += file.skip_until(b'\n')? as u64;
             self.text.push(b'\n');
         }
+        self.range = self.range.end..self.range.end + bytes;
         Ok(self.text.last() == Some(&b'\n'))
     }
 }

@@ -1,6 +1,7 @@
 //! Tests of the dead letters' file: what is kept, what is cut, and what is claimed.
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
@@ -39,6 +40,10 @@ fn letter(block: Block) -> DeadLetter {
 
 fn of_identity(customer: &str) -> DeadLetter {
     letter(Block { identities: vec![identity(customer, 0.9)], preferences: Vec::new() })
+}
+
+fn of_entry(entry: u64, customer: &str) -> DeadLetter {
+    DeadLetter { entry, ..of_identity(customer) }
 }
 
 fn open(dir: &TempDir) -> (DeadLetterFile, OpenedLetters) {
@@ -80,6 +85,7 @@ fn letters_read_back_as_they_were_kept() {
     for (read, kept) in read(&dir).into_iter().zip(&letters) {
         let read = read.unwrap();
         assert_eq!((read.store.as_str(), &read.reason, read.at), (kept.store, &kept.reason, kept.at));
+        assert_eq!((read.entry, read.row), (Some(kept.entry), Some(kept.row)));
         assert_eq!(read.block, *kept.block);
     }
     drop(kept);
@@ -95,6 +101,8 @@ fn a_line_is_json_that_others_can_read() {
     let value: serde_json::Value = serde_json::from_slice(&fs::read(file(&dir)).unwrap()).unwrap();
     let expected = serde_json::json!({
         "store": "PostgreSQL",
+        "entry": 1,
+        "row": 0,
         "reason": "a value\nit does not take",
         "at": "2026-05-01T12:01:40.000000Z",
         "identities": [{
@@ -111,7 +119,7 @@ fn a_line_is_json_that_others_can_read() {
 #[test]
 fn the_file_is_its_owners_alone() {
     let dir = TempDir::new().unwrap();
-    drop(open(&dir));
+    open(&dir).0.keep(&of_identity("alice")).unwrap();
     assert_eq!(fs::metadata(file(&dir)).unwrap().permissions().mode() & 0o777, 0o600);
 }
 
@@ -129,6 +137,7 @@ fn a_torn_last_line_is_cut_wherever_it_was_torn() {
         assert_eq!(opened, OpenedLetters { letters: 1, damaged: 0, cut_bytes: torn as u64 });
         kept.keep(&of_identity("bob")).unwrap();
         assert_eq!(customers(&dir), ["alice", "bob"]);
+        assert_eq!(kept.counts().bytes, fs::metadata(file(&dir)).unwrap().len());
     }
     // Longer than one look from the end, and with no finished line before it.
     fs::write(file(&dir), vec![b'x'; 200_000]).unwrap();
@@ -159,8 +168,8 @@ fn full_is_said_with_the_file_and_the_bound_and_nothing_is_written() {
     open(&dir).0.keep(&of_identity("alice")).unwrap();
     let bytes = fs::metadata(file(&dir)).unwrap().len();
     let (kept, _) = DeadLetterFile::open(dir.path(), 2 * bytes).unwrap();
-    kept.keep(&of_identity("alice")).unwrap();
-    let error = kept.keep(&of_identity("alice")).unwrap_err();
+    kept.keep(&of_entry(2, "alice")).unwrap();
+    let error = kept.keep(&of_entry(3, "alice")).unwrap_err();
     let said = error.to_string();
     assert!(matches!(error, StoreError::Unavailable { .. }));
     assert!(said.contains(DEAD_LETTERS_FILE) && said.contains(&format!("at most {}", 2 * bytes)), "{said}");
@@ -192,7 +201,9 @@ fn a_file_that_cannot_be_opened_again_is_tried_again() {
     kept.state().file = None;
     let aside = dir.path().join("aside");
     fs::rename(file(&dir), &aside).unwrap();
+    fs::create_dir(file(&dir)).unwrap();
     assert!(kept.keep(&of_identity("bob")).is_err());
+    fs::remove_dir(file(&dir)).unwrap();
     fs::rename(&aside, file(&dir)).unwrap();
     kept.keep(&of_identity("bob")).unwrap();
     assert_eq!(customers(&dir), ["alice", "bob"]);
@@ -215,4 +226,91 @@ fn a_file_taken_away_is_begun_anew_and_no_letter_goes_with_it() {
     assert_eq!(kept.len(), 1);
     assert_eq!(kept[0].identities[0].customer_id.as_str(), "b");
     assert_eq!(letters.counts().letters, 1);
+}
+
+#[test]
+fn a_letter_kept_twice_is_one_also_after_a_restart_and_another_row_with_its_number_is_another() {
+    let dir = TempDir::new().unwrap();
+    let (kept, _) = open(&dir);
+    kept.keep(&of_entry(7, "alice")).unwrap();
+    let again =
+        DeadLetter { reason: "in other words".into(), at: Timestamp::default(), ..of_entry(7, "alice") };
+    kept.keep(&again).unwrap();
+    drop(kept);
+    let (kept, opened) = open(&dir);
+    kept.keep(&again).unwrap();
+    assert_eq!((opened.letters, kept.counts().letters), (1, 1));
+    // A journal begun anew counts from 1 again.
+    kept.keep(&of_entry(7, "bob")).unwrap();
+    kept.keep(&DeadLetter { row: 1, ..of_entry(7, "alice") }).unwrap();
+    kept.keep(&DeadLetter { store: "DynamoDB", ..of_entry(7, "alice") }).unwrap();
+    assert_eq!(customers(&dir), ["alice", "bob", "alice", "alice"]);
+}
+
+#[test]
+fn lines_of_versions_without_numbers_are_read_and_taken_out() {
+    let dir = TempDir::new().unwrap();
+    let (kept, _) = open(&dir);
+    kept.keep(&of_identity("alice")).unwrap();
+    let text = fs::read_to_string(file(&dir)).unwrap().replace("\"entry\":1,\"row\":0,", "");
+    assert!(!text.contains("entry"));
+    append(&dir, text.replace("alice", "bob").as_bytes());
+    drop(kept);
+    let (kept, opened) = open(&dir);
+    assert_eq!(opened.letters, 2);
+    let old = read(&dir).pop().unwrap().unwrap();
+    assert_eq!((old.entry, old.row), (None, None));
+    let removed = kept.remove(|letter| letter.is_ok_and(|letter| letter.id == old.id)).unwrap();
+    assert_eq!((removed, customers(&dir)), (Removed { letters: 1, damaged: 0 }, vec!["alice".to_owned()]));
+}
+
+#[test]
+fn what_is_taken_out_is_gone_and_the_rest_stays_as_it_was() {
+    let dir = TempDir::new().unwrap();
+    let (kept, _) = open(&dir);
+    kept.keep(&of_identity("alice")).unwrap();
+    drop(kept);
+    append(&dir, b"\xff\n");
+    append(&dir, &vec![b'x'; 2 << 20]);
+    append(&dir, b"\n");
+    let (kept, _) = DeadLetterFile::open(dir.path(), 4 << 20).unwrap();
+    kept.keep(&of_entry(2, "bob")).unwrap();
+    kept.keep(&of_entry(3, "carol")).unwrap();
+    let before = fs::read(file(&dir)).unwrap();
+    let is = |customer: &'static str| {
+        move |letter: Result<&KeptLetter, &DamagedLetter>| {
+            letter.is_ok_and(|letter| letter.block.identities[0].customer_id.as_str() == customer)
+        }
+    };
+    assert_eq!(kept.remove(is("nobody")).unwrap(), Removed::default());
+    assert_eq!(fs::read(file(&dir)).unwrap(), before, "nothing to take out");
+    assert_eq!(kept.remove(is("bob")).unwrap(), Removed { letters: 1, damaged: 0 });
+    assert_eq!(customers(&dir), ["alice", "carol"]);
+    let (letters, damaged) = (kept.counts().letters, kept.counts().damaged);
+    assert_eq!((letters, damaged, kept.counts().bytes), (2, 2, fs::metadata(file(&dir)).unwrap().len()));
+    assert_eq!(fs::metadata(file(&dir)).unwrap().permissions().mode() & 0o777, 0o600);
+    // It may come again, and others too.
+    kept.keep(&of_entry(2, "bob")).unwrap();
+    assert_eq!(customers(&dir), ["alice", "carol", "bob"]);
+    assert_eq!(kept.remove(|_| true).unwrap(), Removed { letters: 3, damaged: 2 });
+    assert_eq!(fs::metadata(file(&dir)).unwrap().len(), 0);
+    kept.keep(&of_entry(2, "bob")).unwrap();
+    assert_eq!(customers(&dir), ["bob"]);
+}
+
+#[test]
+fn letters_are_taken_oldest_first_and_in_bounds() {
+    let dir = TempDir::new().unwrap();
+    let (kept, _) = open(&dir);
+    for (entry, customer) in [(1, "a"), (2, "b"), (3, "c")] {
+        kept.keep(&of_entry(entry, customer)).unwrap();
+    }
+    let entries = |skip, count, bytes| {
+        let (letters, more) = kept.oldest(|letter| letter.entry != Some(2), skip, count, bytes).unwrap();
+        (letters.into_iter().filter_map(|letter| letter.entry).collect::<Vec<_>>(), more)
+    };
+    assert_eq!(entries(0, 10, 1 << 20), (vec![1, 3], false));
+    assert_eq!(entries(0, 1, 1 << 20), (vec![1], true));
+    assert_eq!(entries(1, 1, 1 << 20), (vec![3], false));
+    assert_eq!(entries(0, 10, 1), (vec![1], true), "one at least");
 }
