@@ -59,13 +59,7 @@ impl Reporter {
         Self { gateway, sequence: 0, customers: 0, model: Model::of_one_gateway(beacons, GATEWAY), name }
     }
 
-    /// A session with another daemon; what was accepted stays so.
-    pub(crate) fn reopen(&mut self, daemon: &Daemon) {
-        self.gateway = daemon.tcp_session(GATEWAY);
-        self.sequence = 0;
-    }
-
-    /// The same at the daemon's own level.
+    /// A session with another daemon, at the daemon's own level; what was accepted stays so.
     #[track_caller]
     pub(crate) fn reopen_at_its_level(&mut self, daemon: &Daemon) {
         self.gateway = daemon.connect();
