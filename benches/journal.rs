@@ -27,7 +27,7 @@ use beacond::journal::{
 
 const SEGMENT_BYTES: u64 = 64 << 20;
 const ROUNDS: usize = 9;
-const ROUND_BYTES: u64 = 192 << 20;
+const ROUND_BYTES: u64 = 96 << 20;
 const RECOVERED_IDENTITIES: u64 = 4_000_000;
 
 struct Way {

@@ -139,22 +139,22 @@ impl Appender {
         mut entries: &[Arc<JournalEntry>],
         mut state: Option<&JournalState>,
     ) -> Result<(), AppendError> {
-        let total: usize = entries.iter().map(|entry| HEADER_BYTES + 8 + rows::entry_bytes(entry)).sum();
         if !entries.is_empty() {
             self.keep_reserve()?;
         }
-        // One that is larger than a segment takes several, and a sync for each.
-        if self.room() < total as u64 && (total as u64) < self.shared.segment_bytes / 2 {
-            self.open_segment(!entries.is_empty())?;
-        }
         while !entries.is_empty() || state.is_some() {
-            let group = self.encode(entries, state)?;
-            if group.entries == 0 && !group.has_state {
-                if self.active.as_ref().is_some_and(|active| !active.synced) {
-                    return Err(invalid(TooLarge.to_string()));
-                }
+            if self.active.is_none() {
                 self.open_segment(!entries.is_empty())?;
-                continue;
+            }
+            let mut group = self.encode(entries, state)?;
+            let whole = group.entries == entries.len() && group.has_state == state.is_some();
+            if !whole && self.active.as_ref().is_some_and(|active| active.synced) {
+                // It goes into the next as a whole: that is one sync. What fits into none takes several.
+                self.open_segment(!entries.is_empty())?;
+                group = self.encode(entries, state)?;
+            }
+            if group.entries == 0 && !group.has_state {
+                return Err(invalid(TooLarge.to_string()));
             }
             let (written, rest) = entries.split_at(group.entries);
             self.write(&group, written, state.filter(|_| group.has_state))?;

@@ -85,11 +85,18 @@ impl BlockHeader {
 
     /// What the checksums of its rows start from.
     pub(super) fn seed(&self) -> u32 {
-        let bytes = self.encode();
-        crc32c::crc32c(&bytes[..SEED_BYTES])
+        crc32c::crc32c(&self.fields()[..SEED_BYTES])
     }
 
     pub(super) fn encode(&self) -> [u8; HEADER_BYTES] {
+        let mut bytes = self.fields();
+        let checksum = crc32c::crc32c(&bytes[..GUARDED_BYTES]);
+        bytes[GUARDED_BYTES..].copy_from_slice(&checksum.to_le_bytes());
+        bytes
+    }
+
+    /// All but the checksum.
+    fn fields(&self) -> [u8; HEADER_BYTES] {
         let mut bytes = [0; HEADER_BYTES];
         let mut at = 0;
         let mut put = |field: &[u8]| {
@@ -119,8 +126,6 @@ impl BlockHeader {
         for field in [self.accepted, self.rows, self.body_bytes] {
             put(&field.to_le_bytes());
         }
-        let checksum = crc32c::crc32c(&bytes[..GUARDED_BYTES]);
-        bytes[GUARDED_BYTES..].copy_from_slice(&checksum.to_le_bytes());
         bytes
     }
 

@@ -49,44 +49,30 @@ pub(super) enum Content {
 #[error("an entry is too large for the journal")]
 pub(super) struct TooLarge;
 
-/// Bytes that the rows of this entry take, at least: enough to make room for them at once.
-pub(super) fn entry_bytes(entry: &JournalEntry) -> usize {
-    let identities = entry.block.identities.iter().map(|identity| {
-        let location = identity.location.as_ref().map_or(0, |location| location.as_str().len());
-        ROW_HEADER_BYTES + IDENTITY_BYTES + identity.customer_id.as_str().len() + location
-    });
-    let preferences = entry.block.preferences.iter().map(|change| {
-        let pairs: usize = change.pairs.iter().map(|(key, value)| 4 + key.len() + value.len()).sum();
-        ROW_HEADER_BYTES + 14 + change.customer_id.as_str().len() + pairs
-    });
-    let origin = match &entry.kind {
-        EntryKind::Frame(mark) => 32 + mark.id.gateway.as_str().len(),
-        EntryKind::Replay { store, .. } => 3 + store.len(),
-    };
-    ROW_HEADER_BYTES + origin + identities.sum::<usize>() + preferences.sum::<usize>()
-}
-
 /// Writes an entry's rows.
 pub(super) fn put_entry(buffer: &mut Vec<u8>, seed: u32, entry: &JournalEntry) -> Result<(), TooLarge> {
+    let start = buffer.len();
     match &entry.kind {
-        EntryKind::Frame(mark) => put_row(buffer, seed, kind::FRAME, |row| put_mark(row, mark))?,
-        EntryKind::Replay { store, accepted } => put_row(buffer, seed, kind::REPLAY, |row| {
+        EntryKind::Frame(mark) => put_row(buffer, kind::FRAME, |row| put_mark(row, mark))?,
+        EntryKind::Replay { store, accepted } => put_row(buffer, kind::REPLAY, |row| {
             row.push((*accepted).into());
             put_text(row, store)
         })?,
     }
     for identity in &entry.block.identities {
-        put_row(buffer, seed, kind::IDENTITY, |row| put_identity(row, identity))?;
+        put_identity(buffer, identity)?;
     }
     for change in &entry.block.preferences {
-        put_row(buffer, seed, kind::PREFERENCE, |row| put_preference(row, change))?;
+        put_row(buffer, kind::PREFERENCE, |row| put_preference(row, change))?;
     }
+    seal(buffer, seed, start);
     Ok(())
 }
 
 /// Writes a state's row.
 pub(super) fn put_state(buffer: &mut Vec<u8>, seed: u32, state: &JournalState) -> Result<(), TooLarge> {
-    put_row(buffer, seed, kind::STATE, |row| {
+    let start = buffer.len();
+    put_row(buffer, kind::STATE, |row| {
         row.extend_from_slice(&state.known_from.as_micros().to_le_bytes());
         row.push(state.past_known.into());
         row.extend_from_slice(&short(state.stores.len())?.to_le_bytes());
@@ -96,7 +82,9 @@ pub(super) fn put_state(buffer: &mut Vec<u8>, seed: u32, state: &JournalState) -
             row.extend_from_slice(&cursor.first_identity.to_le_bytes());
         }
         Ok(())
-    })
+    })?;
+    seal(buffer, seed, start);
+    Ok(())
 }
 
 /// What the rows of a block are, if all of them are sound.
@@ -120,24 +108,40 @@ pub(super) fn erase(seed: u32, body: &mut [u8], at: usize) -> usize {
     end
 }
 
+/// Writes a row, its checksum left out.
 fn put_row(
     buffer: &mut Vec<u8>,
-    seed: u32,
     kind: u8,
     put: impl FnOnce(&mut Vec<u8>) -> Result<(), TooLarge>,
 ) -> Result<(), TooLarge> {
     let at = buffer.len();
     buffer.extend_from_slice(&[0; ROW_HEADER_BYTES]);
     put(buffer)?;
-    let length = buffer.len() - at - ROW_HEADER_BYTES;
+    let word = row_word(buffer.len() - at - ROW_HEADER_BYTES, kind)?;
+    buffer[at + 4..at + 8].copy_from_slice(&word.to_le_bytes());
+    Ok(())
+}
+
+fn row_word(length: usize, kind: u8) -> Result<u32, TooLarge> {
     if length > ROW_MAX_BYTES {
         return Err(TooLarge);
     }
-    let word = u32::try_from(length << 8).map_err(|_| TooLarge)? | u32::from(kind);
-    buffer[at + 4..at + 8].copy_from_slice(&word.to_le_bytes());
-    let checksum = crc32c::crc32c_append(seed, &buffer[at + 4..]);
-    buffer[at..at + 4].copy_from_slice(&checksum.to_le_bytes());
-    Ok(())
+    Ok(u32::try_from(length << 8).map_err(|_| TooLarge)? | u32::from(kind))
+}
+
+/// Writes the checksums of the rows from this place on: in a second pass, because reading back what was written in pieces
+/// a moment ago makes the processor wait.
+fn seal(buffer: &mut [u8], seed: u32, start: usize) {
+    let mut rest = &mut buffer[start..];
+    while let Some((checksum, guarded)) = rest.split_first_chunk_mut::<4>() {
+        let length = guarded.first_chunk().map_or(0, |word| u32::from_le_bytes(*word) >> 8);
+        let length = usize::try_from(length).unwrap_or(usize::MAX).saturating_add(4);
+        let Some((row, behind)) = guarded.split_at_mut_checked(length) else {
+            return;
+        };
+        *checksum = crc32c::crc32c_append(seed, row).to_le_bytes();
+        rest = behind;
+    }
 }
 
 fn short(length: usize) -> Result<u16, TooLarge> {
@@ -163,19 +167,23 @@ fn put_mark(row: &mut Vec<u8>, mark: &FrameMark) -> Result<(), TooLarge> {
     put_text(row, mark.id.gateway.as_str())
 }
 
-fn put_identity(row: &mut Vec<u8>, identity: &CustomerIdentity) -> Result<(), TooLarge> {
+/// Writes an identity's row, its checksum left out. There are so many of them that the fixed part is put together first.
+fn put_identity(buffer: &mut Vec<u8>, identity: &CustomerIdentity) -> Result<(), TooLarge> {
     let customer = identity.customer_id.as_str().as_bytes();
     let location = identity.location.as_ref().map(|location| location.as_str().as_bytes());
     let location_length = location.map_or(Ok(NO_LOCATION), |name| short(name.len()))?;
-    let mut fixed = [0; IDENTITY_BYTES];
-    fixed[..16].copy_from_slice(identity.beacon_id.as_bytes());
-    fixed[16..24].copy_from_slice(&identity.detected_at.as_micros().to_le_bytes());
-    fixed[24..28].copy_from_slice(&identity.confidence.as_f32().to_le_bytes());
-    fixed[28..30].copy_from_slice(&short(customer.len())?.to_le_bytes());
-    fixed[30..].copy_from_slice(&location_length.to_le_bytes());
-    row.extend_from_slice(&fixed);
-    row.extend_from_slice(customer);
-    row.extend_from_slice(location.unwrap_or_default());
+    let location = location.unwrap_or_default();
+    let word = row_word(IDENTITY_BYTES + customer.len() + location.len(), kind::IDENTITY)?;
+    let mut fixed = [0; ROW_HEADER_BYTES + IDENTITY_BYTES];
+    fixed[4..8].copy_from_slice(&word.to_le_bytes());
+    fixed[8..24].copy_from_slice(identity.beacon_id.as_bytes());
+    fixed[24..32].copy_from_slice(&identity.detected_at.as_micros().to_le_bytes());
+    fixed[32..36].copy_from_slice(&identity.confidence.as_f32().to_le_bytes());
+    fixed[36..38].copy_from_slice(&short(customer.len())?.to_le_bytes());
+    fixed[38..].copy_from_slice(&location_length.to_le_bytes());
+    buffer.extend_from_slice(&fixed);
+    buffer.extend_from_slice(customer);
+    buffer.extend_from_slice(location);
     Ok(())
 }
 

@@ -13,6 +13,10 @@ use super::storage::{Storage, StorageFile, write_all_at};
 /// Zeros are written in pieces of this length.
 const ZEROS_BYTES: usize = 1 << 20;
 
+/// Recycled files that are kept. With one, a new file would be made whenever it is taken, and one recycled be removed;
+/// with two, those that are recycled as fast as they are filled are enough.
+const SPARES_MAX: usize = 2;
+
 /// Where a file may be cut off.
 const PAGE_BYTES: u64 = 4096;
 
@@ -23,7 +27,7 @@ pub struct JournalUsage {
     pub bytes: u64,
     /// The size they do not pass.
     pub max_bytes: u64,
-    /// Segments, the spare not counted.
+    /// Segments, spares not counted.
     pub segments: usize,
     /// Whether a file is ready to become the next segment.
     pub spare: bool,
@@ -63,7 +67,7 @@ pub(super) struct State {
     freed: VecDeque<Freed>,
     /// What an earlier life of the daemon left is still to be put in order.
     untidy: bool,
-    spare: Option<Spare>,
+    spares: VecDeque<Spare>,
     spare_wanted: bool,
     spare_error: Option<io::Error>,
     closing: bool,
@@ -102,7 +106,7 @@ impl Shared {
             usage,
             freed: VecDeque::new(),
             untidy: true,
-            spare: None,
+            spares: VecDeque::new(),
             spare_wanted: false,
             spare_error: None,
             closing: false,
@@ -132,10 +136,10 @@ impl Shared {
         loop {
             state.spare_wanted = true;
             self.changed.notify_all();
-            if let Some(spare) = state.spare.take() {
+            if let Some(spare) = state.spares.pop_front() {
                 // The next one may get this one's name: not before it has another.
                 state.spare_wanted = false;
-                state.usage.spare = false;
+                state.usage.spare = !state.spares.is_empty();
                 return Ok(spare);
             }
             if let Some(error) = state.spare_error.take() {
@@ -236,10 +240,10 @@ impl Shared {
                 return Some(Job::Tidy);
             }
             if let Some(freed) = state.freed.pop_front() {
-                let keep = freed.reusable && state.spare.is_none();
+                let keep = freed.reusable && state.spares.len() < SPARES_MAX;
                 return Some(Job::Free(freed, keep));
             }
-            if state.spare.is_some() {
+            if !state.spares.is_empty() {
                 state.spare_wanted = false;
             }
             if state.spare_wanted && state.usage.bytes + self.segment_bytes > self.limit_bytes {
@@ -254,7 +258,7 @@ impl Shared {
         }
     }
 
-    /// Removes what was never finished, keeps one spare, and cuts off the unused rest of segments that will not be
+    /// Removes what was never finished, keeps spares, and cuts off the unused rest of segments that will not be
     /// written to any more. Whatever fails here costs room only.
     fn tidy(&self) {
         let Ok(files) = self.storage.list() else {
@@ -262,7 +266,9 @@ impl Shared {
         };
         for (name, bytes) in files {
             match FileKind::of(&name) {
-                Some(FileKind::Spare) if bytes == self.segment_bytes && self.state().spare.is_none() => {
+                Some(FileKind::Spare)
+                    if bytes == self.segment_bytes && self.state().spares.len() < SPARES_MAX =>
+                {
                     if let Ok(file) = self.storage.open_to_write(&name) {
                         self.offer(Spare { name, file }, bytes);
                     }
@@ -299,7 +305,7 @@ impl Shared {
         let mut state = self.state();
         state.usage.bytes += more_bytes;
         state.usage.spare = true;
-        state.spare = Some(spare);
+        state.spares.push_back(spare);
     }
 
     fn put_away(&self, freed: &Freed, keep: bool) {
