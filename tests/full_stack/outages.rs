@@ -230,6 +230,8 @@ fn while_dynamodb_is_gone_postgresql_goes_on_and_answers_wait_until_the_events_a
     assert_eq!(stack.database.count("customer_identities"), stored);
     assert_eq!((stats.events("stored"), stats.events("waiting")), (1, stored - 1));
     assert!(assert_ready(&daemon, 503).contains("dynamodb"));
+    let said = daemon.stderr.text().matches("cannot be written to").count();
+    assert_eq!(said, 1, "said once an outage, not once an attempt: {}", daemon.stderr.text());
 
     stack.events.engine.as_mut().unwrap().start_again().unwrap();
     for record in reporter.answers(TAKEN_FRAMES) {
