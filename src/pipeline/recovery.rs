@@ -30,6 +30,10 @@ struct Rebuilding<'s> {
     checkpoints: Checkpoints,
     /// Identities accepted before the first entry.
     first_identity: Option<u64>,
+    /// The number behind the last identity; past any when there is none.
+    end_identity: u64,
+    /// Numbers of identities that no entry has: they were lost, or never came to be.
+    gaps: Vec<(u64, u64)>,
     /// Rows that a store alone is to write again.
     replays: Vec<ReplayFound>,
 }
@@ -58,6 +62,8 @@ pub(super) fn recover(
         frames: FrameRecords::new(settings.frames_remembered),
         checkpoints: Checkpoints::default(),
         first_identity: None,
+        end_identity: u64::MAX,
+        gaps: Vec::new(),
         replays: Vec::new(),
     };
     let opened = journal::open(&settings.journal, &mut |entry| rebuilding.entry(&entry, true))?;
@@ -74,7 +80,11 @@ pub(super) fn recover(
 impl Rebuilding<'_> {
     fn entry(&mut self, entry: &Arc<JournalEntry>, durable: bool) {
         self.checkpoints.note(entry);
+        if entry.first_identity > self.end_identity {
+            self.gaps.push((self.end_identity, entry.first_identity));
+        }
         self.first_identity.get_or_insert(entry.first_identity);
+        self.end_identity = entry.end_identity();
         match &entry.kind {
             EntryKind::Frame(mark) if durable => self.frames.record(mark, entry.number),
             EntryKind::Frame(_) => {}
@@ -98,7 +108,13 @@ impl Rebuilding<'_> {
     }
 
     fn finish(self, recovery: &Recovery, record: &'static str, events: Option<&'static str>) -> State {
-        let Self { mut window, mut numbering, frames, checkpoints, first_identity, replays, .. } = self;
+        let Self {
+            mut window, mut numbering, frames, checkpoints, first_identity, mut gaps, replays, ..
+        } = self;
+        gaps.push((0, first_identity.unwrap_or(recovery.next_identity)));
+        gaps.push((self.end_identity, recovery.next_identity));
+        let lost = recovery.damage.iter().map(|range| (range.first_identity, range.end_identity));
+        let lost: Vec<_> = lost.collect();
         let JournalState { mut stores, known_from, past_known } =
             recovery.state.clone().unwrap_or_else(|| JournalState {
                 stores: Vec::new(),
@@ -118,7 +134,10 @@ impl Rebuilding<'_> {
             let mut ledger = StoreLedger::default();
             // What was accepted with a replay is another store's, or is counted with it here.
             let replays = || replays.iter().filter(|replay| replay.number >= cursor.next);
-            let accepted = recovery.next_identity.saturating_sub(cursor.first_identity);
+            let numbered = recovery.next_identity.saturating_sub(cursor.first_identity);
+            // What was lost is counted as such when the store comes to it.
+            let accepted = (numbered + behind(&lost, cursor.first_identity))
+                .saturating_sub(behind(&gaps, cursor.first_identity));
             ledger.found(accepted.saturating_sub(replays().map(|replay| replay.accepted).sum()));
             let own = replays().filter(|replay| replay.store == name);
             ledger.found(own.map(|replay| replay.identities).sum());
@@ -161,6 +180,11 @@ impl Rebuilding<'_> {
             stored_waiters: StoredWaiters::default(),
         }
     }
+}
+
+/// How many identities of these ranges are numbered `from` and up.
+fn behind(ranges: &[(u64, u64)], from: u64) -> u64 {
+    ranges.iter().map(|&(first, end)| end.saturating_sub(first.max(from))).sum()
 }
 
 fn report(recovery: &Recovery) {
