@@ -51,7 +51,7 @@ fn a_refused_row_is_listed_replayed_once_the_store_takes_it_and_purged_where_it_
         let seen: Vec<_> =
             customers.iter().map(|customer| heard((*customer).into(), now, &table(), -40)).collect();
         let record = gateway.ask(&frames::sightings(sequence, &seen));
-        assert_eq!(record.outcomes(), [("identified", u64::try_from(customers.len()).unwrap())]);
+        assert_eq!(record.outcomes(), [("identified", u16::try_from(customers.len()).unwrap())]);
         record.dead_lettered
     };
     refuse(&home, Some("alice"));
