@@ -66,6 +66,7 @@ pub(crate) struct Era {
     pub(crate) damage: Option<u64>,
     launch: Launch,
     directory: PathBuf,
+    database: String,
 }
 
 impl Era {
@@ -85,7 +86,7 @@ impl Era {
         let orders = directory.join("orders");
         fs::create_dir_all(&orders)?;
         let (database, table) = (format!("torture_{number}"), format!("TortureEvents{number}"));
-        create_database(&engines.postgres_url("postgres"), &database).await?;
+        on_server(&engines.postgres_url("postgres"), &format!("CREATE DATABASE {database}")).await?;
         let config = directory.join("beacond.toml");
         fs::write(&config, format!("{CONFIG}table = \"{table}\"\n"))?;
         let mut environment = engines.environment(&database);
@@ -110,6 +111,7 @@ impl Era {
             damage: None,
             launch,
             directory,
+            database,
         })
     }
 
@@ -180,7 +182,7 @@ impl Era {
     ///
     /// # Errors
     /// When that is not so.
-    pub(crate) async fn end(mut self) -> anyhow::Result<()> {
+    pub(crate) async fn end(mut self, engines: &Engines) -> anyhow::Result<()> {
         self.admin.send_replace(None);
         if let Some(daemon) = self.daemon.take() {
             daemon.signal(Signal::TERM)?;
@@ -189,7 +191,8 @@ impl Era {
         }
         let found = self.readers.count().await?;
         ensure!(found == self.rows, "rounds account for {:?} rows and items, there are {found:?}", self.rows);
-        Ok(())
+        // A server that recovers syncs every file it has: those of all eras would make its starts slower and slower.
+        on_server(&engines.postgres_url("postgres"), &format!("DROP DATABASE {}", self.database)).await
     }
 
     /// Copies what a look at a breach needs, and says where to.
@@ -230,9 +233,9 @@ fn import(launch: &Launch, directory: &Path, disk: &Disk) -> anyhow::Result<()> 
     Ok(())
 }
 
-async fn create_database(url: &str, name: &str) -> anyhow::Result<()> {
+async fn on_server(url: &str, sql: &str) -> anyhow::Result<()> {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
-    let create = async move { client.batch_execute(&format!("CREATE DATABASE {name}")).await };
-    let (created, _ended) = tokio::join!(create, connection);
-    Ok(created?)
+    let run = async move { client.batch_execute(sql).await };
+    let (ran, _ended) = tokio::join!(run, connection);
+    Ok(ran?)
 }

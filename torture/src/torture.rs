@@ -92,7 +92,7 @@ impl<'a> Torture<'a> {
             }
         }
         if sound && let Some(era) = era {
-            era.end().await?;
+            era.end(&self.engines).await?;
         }
         println!("\n{}", tally.table());
         if sound {
@@ -124,7 +124,7 @@ impl<'a> Torture<'a> {
         let is_over =
             era.as_ref().is_some_and(|era| era.damage.is_some() || number.is_multiple_of(ROUNDS_OF_AN_ERA));
         if is_over && let Some(era) = era.take() {
-            era.end().await?;
+            era.end(&self.engines).await?;
         }
         let mut current = match era.take() {
             Some(era) => era,
