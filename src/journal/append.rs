@@ -14,6 +14,9 @@ use crate::faults::{self, Mutant};
 /// Segments kept free of entries, so that the stores' progress can be written down, which makes room again.
 const RESERVED_SEGMENTS: u64 = 2;
 
+/// Bytes at the end of each segment where entries do not go.
+const STATES_BYTES: u64 = 64 << 10;
+
 /// Why an append failed. Nothing of it counts.
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
@@ -64,6 +67,8 @@ struct Active {
     for_entries: bool,
     /// Something in it is synced.
     synced: bool,
+    /// A write was begun that has not been synced.
+    writing: bool,
 }
 
 /// What a group of blocks turned out to be.
@@ -127,6 +132,9 @@ impl Appender {
         let appended = self.append_all(entries, state);
         if appended.is_err() {
             // What is durable of it lies in segments that are void from here on.
+            if let Some(active) = self.active.as_mut().filter(|_| self.durable != before) {
+                active.writing = true;
+            }
             self.durable = before;
             self.shared.state().durable = before;
             self.abandon();
@@ -166,7 +174,10 @@ impl Appender {
 
     /// Lets segments be used again whose entries all lie before `keep_from`; only after a state that says so was
     /// appended. How many they are.
-    pub fn recycle(&mut self, keep_from: u64) -> usize {
+    ///
+    /// # Errors
+    /// As [`Self::append`]: nothing is freed then, and it is to be called again.
+    pub fn recycle(&mut self, keep_from: u64) -> Result<usize, AppendError> {
         let active = self.active.as_ref().map(|active| active.id);
         let (free, end) = {
             let shared = self.shared.state();
@@ -180,19 +191,19 @@ impl Appender {
             })
         };
         if free.is_empty() {
-            return 0;
+            return Ok(0);
         }
         // First it is written down that they may be missing: then nobody will take them for lost.
         let before = std::mem::replace(&mut self.recycled, end);
         let state = self.state.clone();
-        if self.mark(state.as_ref()).is_err() {
+        if let Err(error) = self.mark(state.as_ref()) {
             self.recycled = before;
             self.abandon();
-            return 0;
+            return Err(error);
         }
         self.shared.state().recycled = end;
         self.shared.free(&free);
-        free.len()
+        Ok(free.len())
     }
 
     /// What the journal takes and has done.
@@ -295,7 +306,9 @@ impl Appender {
         mut header: BlockHeader,
         rows: impl FnOnce(&mut Vec<u8>, u32) -> Result<(), TooLarge>,
     ) -> Result<bool, AppendError> {
-        let room = self.room();
+        // The end is left to states: where there is no room for another segment, they make it.
+        let reserved = if header.kind == BlockKind::Entry { STATES_BYTES } else { 0 };
+        let room = self.room().saturating_sub(reserved);
         put_block(&mut self.buffer, &mut header, rows, room)
     }
 
@@ -311,6 +324,7 @@ impl Appender {
         };
         let fresh = !active.synced;
         let (start, bytes) = (active.at, self.buffer.len() as u64);
+        active.writing = true;
         write_all_at(&*active.file, &self.buffer, start)?;
         let synced = if faults::mutant(Mutant::AckBeforeSync) { Ok(()) } else { active.file.sync() };
         let mut shared = self.shared.state();
@@ -318,6 +332,7 @@ impl Appender {
         synced?;
         active.at = start + bytes;
         active.synced = true;
+        active.writing = false;
         if let Some(last) = entries.last() {
             self.durable = Position { number: last.number + 1, identity: last.end_identity() };
         }
@@ -369,7 +384,6 @@ impl Appender {
 
     /// Goes on in a new segment. The first block in it repeats the state.
     fn open_segment(&mut self, for_entries: bool) -> Result<(), AppendError> {
-        self.active = None;
         let segment_bytes = self.shared.segment_bytes;
         if for_entries {
             self.shared.room_for_entries(segment_bytes)?;
@@ -394,6 +408,7 @@ impl Appender {
             at: 0,
             for_entries,
             synced: false,
+            writing: false,
         });
         let begun = self.begin(&prologue).and_then(|at| {
             self.shared.storage.rename(&name, &segment_name(id))?;
@@ -451,9 +466,9 @@ impl Appender {
         Ok(begin.len() as u64)
     }
 
-    /// Never writes to the open segment again: what of it is on the disk is not known.
+    /// Never writes to the open segment again where a write failed: what of it is on the disk is not known.
     fn abandon(&mut self) {
-        let Some(active) = self.active.take() else {
+        let Some(active) = self.active.take_if(|active| active.writing) else {
             return;
         };
         tracing::debug!(segment = active.id, "the journal goes on in another segment");

@@ -9,7 +9,7 @@ use crate::domain::time::Timestamp;
 /// What one frame brought, or one row that is to be stored again: atomic, it is in the journal whole or not at all.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JournalEntry {
-    /// Its place: counted from 1, without a gap, over the journal's whole life.
+    /// Its place: counted from 1 over the journal's whole life.
     pub number: u64,
     /// Identities accepted before its own, over the journal's whole life.
     pub first_identity: u64,

@@ -107,7 +107,12 @@ impl JournalReader {
         }
         // A segment that is recycled while it is read is behind `from`, or `from` was not to be kept.
         while let Some(view) = self.place_for(read.next)? {
-            match self.step(view, &mut limits, &mut read, into) {
+            let step = self.step(view, &mut limits, &mut read, into);
+            if let Some(source) = self.place.as_mut().and_then(|place| place.scan.take_failure()) {
+                self.place = None;
+                return Err(ReadError { path: self.shared.storage.path(&segment_name(view.id)), source });
+            }
+            match step {
                 Step::Enough => break,
                 Step::End if self.shared.state().segments.iter().all(|segment| segment.id != view.id) => {
                     self.place = None;

@@ -178,7 +178,9 @@ pub(super) fn read(
     let mut segments: Vec<Segment> = Vec::new();
     let mut entries = Vec::new();
     for _ in 0..LISTINGS {
-        let behind = segments.last().map_or(0, |segment| segment.id + 1);
+        let Some(behind) = segments.last().map_or(Some(0), |segment| segment.id.checked_add(1)) else {
+            break;
+        };
         let names = list(storage, behind)?;
         if names.is_empty() {
             break;
@@ -291,6 +293,9 @@ fn segment(
                 }
             }
         }
+    }
+    if let Some(source) = scan.take_failure() {
+        return Err(OpenError::Io { path, source });
     }
     if let Some(hole) = scan.trailing() {
         segment.clean_end = false;

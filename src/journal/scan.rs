@@ -53,6 +53,8 @@ pub(super) struct Scan {
     /// A hole before this place was read twice.
     confirmed: Option<u64>,
     trailing: Option<Hole>,
+    /// The disk gave nothing at all: what is there is not known.
+    failure: Option<io::Error>,
 }
 
 impl Scan {
@@ -78,7 +80,13 @@ impl Scan {
             overwritable: None,
             confirmed: None,
             trailing: None,
+            failure: None,
         }
+    }
+
+    /// Why reading ended, if it was the disk that gave nothing at all.
+    pub(super) const fn take_failure(&mut self) -> Option<io::Error> {
+        self.failure.take()
     }
 
     /// Goes on up to this place, which was beyond the end before.
@@ -180,16 +188,24 @@ impl Scan {
         let wanted = usize::try_from((self.limit - at).min(length.max(PIECE_BYTES) as u64)).ok()?;
         self.window.resize(wanted, 0);
         self.window_at = at;
-        let read = read(&*self.file, &mut self.window, at);
+        let read = match read(&*self.file, &mut self.window, at) {
+            Ok(read) => read,
+            Err(error) => {
+                self.failure = Some(error);
+                0
+            }
+        };
         self.window.truncate(read);
         (read >= length).then_some(())
     }
 }
 
-/// Reads what there is. What the disk cannot read becomes zeros: it is a hole like any other.
-fn read(file: &dyn StorageFile, into: &mut [u8], at: u64) -> usize {
-    let mut done = 0;
+/// Reads what there is. Sectors that the disk cannot read become zeros: they are holes like any other. A disk that gives no
+/// sector at all has not lost them, it is gone.
+fn read(file: &dyn StorageFile, into: &mut [u8], at: u64) -> io::Result<usize> {
+    let (mut done, mut given) = (0, 0);
     let mut by_sectors = false;
+    let mut failure = None;
     while done < into.len() {
         let place = at + done as u64;
         let left_of_sector = SECTOR_BYTES - place % SECTOR_BYTES;
@@ -197,16 +213,23 @@ fn read(file: &dyn StorageFile, into: &mut [u8], at: u64) -> usize {
         let end = if by_sectors { into.len().min(sector_end) } else { into.len() };
         match file.read_at(&mut into[done..end], at + done as u64) {
             Ok(0) => break,
-            Ok(bytes) => done += bytes,
+            Ok(bytes) => {
+                done += bytes;
+                given += bytes;
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(_) if !by_sectors => by_sectors = true,
-            Err(_) => {
+            Err(error) => {
+                failure = Some(error);
                 into[done..end].fill(0);
                 done = end;
             }
         }
     }
-    done
+    match failure {
+        Some(error) if given == 0 => Err(error),
+        _ => Ok(done),
+    }
 }
 
 fn with_claim(claimed: Option<(Position, Position)>, header: &BlockHeader) -> (Position, Position) {

@@ -158,12 +158,13 @@ impl Shared {
 
     /// A file that was a spare is nothing any more.
     pub(super) fn forget(&self, name: &str, id: u64) {
-        // It has one name or the other.
-        let gone = [name, &segment_name(id)].map(|name| self.storage.remove(name).is_ok());
-        if gone.contains(&true) {
-            let mut state = self.state();
-            state.usage.bytes = state.usage.bytes.saturating_sub(self.segment_bytes);
+        // It has one name or the other. One that stays is found again when things are put in order.
+        for name in [name, &segment_name(id)] {
+            let _ = self.storage.remove(name);
         }
+        let mut state = self.state();
+        state.usage.bytes = state.usage.bytes.saturating_sub(self.segment_bytes);
+        state.untidy = true;
     }
 
     /// Takes these segments out; their files are used again or removed.

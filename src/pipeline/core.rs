@@ -230,7 +230,10 @@ impl Core {
         };
         let absent = state.absent.iter().map(|store| store.next).min().unwrap_or(u64::MAX);
         let first = state.first_identity();
-        let keep_from = state.checkpoints.kept_from(first).min(state.unfinished_from()).min(absent);
+        // All that is durable has left the window: nothing that is durable is kept for it.
+        let emptied = state.window.len() as u64 == state.window.pending();
+        let of_window = if emptied { state.undurable_from } else { state.checkpoints.kept_from(first) };
+        let keep_from = of_window.min(state.unfinished_from()).min(absent);
         state.checkpoints.forget_before(first);
         (remembered, keep_from)
     }

@@ -1,5 +1,6 @@
 //! The journal's thread: gathers what is decided, makes it durable with one sync for all that wait, and lets the answers go.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -25,6 +26,9 @@ const STATE_APART: Duration = Duration::from_millis(50);
 const GROUP_ROWS: usize = 65_536;
 const GROUP_BYTES: usize = 8 << 20;
 
+/// A group in memory is at most this part of a segment: in the files it is longer, and goes into one of them whole.
+const GROUP_OF_SEGMENT: u64 = 8;
+
 /// Waits after a failure of the disk are drawn from up to these.
 const FIRST_WAIT: Duration = Duration::from_millis(20);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
@@ -46,6 +50,7 @@ pub(super) struct Journaling {
     pub(super) hurried: Receiver<()>,
     /// Whether it has stopped with entries that could not be made durable.
     pub(super) gave_up: Arc<AtomicBool>,
+    group_bytes: usize,
     kept: Kept,
 }
 
@@ -64,10 +69,23 @@ impl Journaling {
         appender: Appender,
         recent: Arc<Recent>,
         hurried: Receiver<()>,
+        segment_bytes: u64,
     ) -> Self {
+        let of_segment = usize::try_from(segment_bytes / GROUP_OF_SEGMENT).unwrap_or(GROUP_BYTES);
+        let group_bytes = of_segment.min(GROUP_BYTES);
         let kept = Kept { state: None, at: Instant::now(), keep_from: 0 };
         let health = Arc::new(StoreHealth::new("journal"));
-        Self { pipeline, queue, appender, recent, health, hurried, gave_up: Arc::default(), kept }
+        Self {
+            pipeline,
+            queue,
+            appender,
+            recent,
+            health,
+            hurried,
+            gave_up: Arc::default(),
+            group_bytes,
+            kept,
+        }
     }
 
     /// Runs until the queue ends, or the disk takes nothing more when it is hurried. `tail` goes first.
@@ -116,7 +134,8 @@ impl Journaling {
             rows += queued.entry.block.rows();
             bytes += queued.entry.block.bytes();
             group.push(queued);
-            next = (rows < GROUP_ROWS && bytes < GROUP_BYTES).then(|| self.queue.try_recv().ok()).flatten();
+            next =
+                (rows < GROUP_ROWS && bytes < self.group_bytes).then(|| self.queue.try_recv().ok()).flatten();
         }
     }
 
@@ -136,8 +155,12 @@ impl Journaling {
                 Err(AppendError::Io(_)) if mutant(Mutant::LeanOnFailedSync) => break,
                 Err(error) => {
                     self.fails(&error);
-                    if matches!(error, AppendError::Full { .. }) {
-                        self.make_room();
+                    match &error {
+                        AppendError::Full { .. } => self.make_room(),
+                        AppendError::Io(error) if error.kind() == io::ErrorKind::StorageFull => {
+                            self.make_room()
+                        }
+                        AppendError::Io(_) => {}
                     }
                     if self.is_hurried(backoff.wait()) {
                         return false;
@@ -173,7 +196,11 @@ impl Journaling {
     }
 
     fn kept_state(&mut self, state: JournalState, keep_from: u64) {
-        self.appender.recycle(keep_from);
+        // What could not be freed is to be tried again, though nothing else has changed.
+        let keep_from = match self.appender.recycle(keep_from) {
+            Ok(_) => keep_from,
+            Err(_) => self.kept.keep_from,
+        };
         self.kept = Kept { state: Some(state), at: Instant::now(), keep_from };
     }
 

@@ -104,10 +104,12 @@ impl Recent {
             held = self.came.wait_timeout(held, deadline - now).unwrap_or_else(PoisonError::into_inner).0;
         }
         let Some(first) = held.entries.front().map(|due| due.entry.number) else { return Found::Behind };
-        let Some(at) = from.checked_sub(first).and_then(|at| usize::try_from(at).ok()) else {
+        if from < first {
             return Found::Behind;
-        };
-        for due in held.entries.range(at.min(held.entries.len())..) {
+        }
+        // Not by subtraction: what was torn in an earlier run's last group leaves numbers that no entry has.
+        let at = held.entries.partition_point(|due| due.entry.number < from);
+        for due in held.entries.range(at..) {
             if !take(due) {
                 break;
             }
@@ -152,6 +154,14 @@ mod tests {
             taken.len() < 2
         });
         (found, taken)
+    }
+
+    #[test]
+    fn numbers_that_no_entry_has_are_passed_over() {
+        let recent = Recent::new(5, 100, usize::MAX);
+        recent.push([5, 7, 8, 9, 10].map(due).into_iter(), 0);
+        assert_eq!(take(&recent, 6), (Found::Taken, vec![7, 8]));
+        assert_eq!(take(&recent, 9), (Found::Taken, vec![9, 10]));
     }
 
     #[test]

@@ -141,7 +141,8 @@ impl Rebuilding<'_> {
             ledger.found(accepted.saturating_sub(replays().map(|replay| replay.accepted).sum()));
             let own = replays().filter(|replay| replay.store == name);
             ledger.found(own.map(|replay| replay.identities).sum());
-            let next = cursor.next.max(recovery.first_number);
+            // What was lost right there is counted when it is read; what was recycled is passed over.
+            let next = cursor.next;
             (StoreProgress { name, next, first_identity: cursor.first_identity }, ledger)
         };
         let (record, system_of_record) = progress(record);

@@ -129,8 +129,14 @@ impl Pipeline {
             events = Some(start(thread, Batch::new(settings.events_batch, from.0, from.1), "events")?);
         }
         drop(not_ended);
-        let journaling =
-            Journaling::new(Arc::clone(&pipeline), queue, appender, Arc::clone(&recent), hurried);
+        let journaling = Journaling::new(
+            Arc::clone(&pipeline),
+            queue,
+            appender,
+            Arc::clone(&recent),
+            hurried,
+            settings.journal.segment_bytes,
+        );
         let (journal, gave_up) = (Arc::clone(&journaling.health), Arc::clone(&journaling.gave_up));
         let tail = recovery.tail;
         let journaling = Builder::new().name("journal".into()).spawn(move || journaling.run(&tail))?;

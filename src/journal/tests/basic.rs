@@ -183,7 +183,7 @@ fn a_full_journal_takes_states_for_ever_and_entries_again_when_it_is_recycled() 
         assert!(opened.appender.usage().bytes <= 6 * SEGMENT_BYTES);
     }
     assert!(opened.appender.append(&entries(next, 1), None).is_err());
-    assert!(opened.appender.recycle(next - 100) >= 2);
+    assert!(opened.appender.recycle(next - 100).unwrap() >= 2);
     opened.appender.append(&entries(next, 50), None).unwrap();
     let (read, on) = read_all(&mut opened.reader, next - 100);
     assert_eq!((read, on.lost), (entries(next - 100, 150), Vec::new()));

@@ -113,7 +113,7 @@ fn recycled_files_are_written_over_and_nothing_of_their_past_comes_back() {
     for _ in 0..60 {
         opened.appender.append(&entries(next, 40), Some(&state(next))).unwrap();
         next += 40;
-        opened.appender.recycle(next - 40);
+        opened.appender.recycle(next - 40).unwrap();
         assert!(disk.bytes() <= 5 * SEGMENT_BYTES);
     }
     drop(opened);

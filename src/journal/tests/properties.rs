@@ -129,7 +129,7 @@ impl Model {
                 let appended = self.append(true);
                 self.failed = before;
                 if appended {
-                    self.opened.as_mut().unwrap().appender.recycle(self.keep_from);
+                    self.opened.as_mut().unwrap().appender.recycle(self.keep_from).ok();
                     self.durable_state = self.states.len() - 1;
                 }
             }
