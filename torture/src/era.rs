@@ -191,7 +191,7 @@ impl Era {
         }
         let found = self.readers.count().await?;
         ensure!(found == self.rows, "rounds account for {:?} rows and items, there are {found:?}", self.rows);
-        // A server that recovers syncs every file it has: those of all eras would make its starts slower and slower.
+        // A server that recovers syncs every file it has: there are to be no more than an era's.
         on_server(&engines.postgres_url("postgres"), &format!("DROP DATABASE {}", self.database)).await
     }
 
