@@ -1,33 +1,39 @@
 //! The composition root: builds every part of the daemon, runs them, and stops them in order.
 
 mod companions;
+mod growth;
 mod letters;
 mod metrics;
 mod readiness;
+mod reload;
 mod report;
 mod stores;
 
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use tokio::runtime::{Builder, Runtime};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use self::companions::Companions;
 use self::letters::LetterDesk;
+use self::reload::ReloadCounts;
+pub use self::reload::{Reloaded, Reloader};
 use self::report::Observer;
 pub use self::report::Report;
 use self::stores::{Background, Stores};
 use crate::clock::SystemClock;
 use crate::config::{Config, ConfigError};
-use crate::data_dir::{DataDir, DataDirError, Holder};
+use crate::data_dir::{self, DataDir, DataDirError, Disk, Holder};
 use crate::journal::OpenError;
 use crate::latency::Latencies;
-use crate::listen::{BindError, ListenSettings, Listeners};
+use crate::listen::{BindError, ListenSettings, Listeners, LiveLimits};
 use crate::ops::{AdminSources, AdminThread, Reason, Sample};
 use crate::pipeline::{Ledger, Left, Pipeline, PipelineError, PipelinePorts, WriterThreads};
 use crate::ports::Clock;
@@ -39,12 +45,23 @@ use crate::tasks::TaskGroup;
 /// How long the stores are given after the last session has ended, however long that took.
 const STORING_AT_LEAST: Duration = Duration::from_millis(500);
 
+/// How long what is under way at the deadline of a stop may take to end. It is left alone then: what it writes is
+/// written again by the next start.
+const ENDING: Duration = Duration::from_millis(500);
+
+/// How often the journal's size is looked at.
+const GROWTH_EVERY: Duration = Duration::from_secs(2);
+
+/// How often a data directory is tried that could not be told where the daemon can be asked.
+const ANNOUNCED_EVERY: Duration = Duration::from_secs(1);
+
 /// A daemon with everything opened and bound, serving nothing yet.
 #[derive(Debug)]
 pub struct Daemon {
     runtime: Runtime,
     listeners: Listeners,
     settings: ListenSettings,
+    limits: Arc<LiveLimits>,
     pipeline: Arc<Pipeline>,
     writers: WriterThreads,
     clock: Arc<dyn Clock>,
@@ -56,7 +73,8 @@ pub struct Daemon {
     refreshes: TaskGroup,
     background: Background,
     insecure_dev: bool,
-    data_dir: DataDir,
+    data_dir: Arc<DataDir>,
+    reloader: Reloader,
 }
 
 /// Where a daemon listens: what `--ready-file` holds.
@@ -128,6 +146,26 @@ impl From<PipelineError> for StartError {
 }
 
 impl StartError {
+    /// Whether a disk keeps the daemon from starting that somebody may mend: to be waited for.
+    #[must_use]
+    pub fn is_of_the_disk(&self) -> bool {
+        let takes_nothing = |path: &Path| Disk::of(path).is_ok_and(|disk| disk.takes_nothing());
+        match self {
+            Self::DataDir(DataDirError::Unusable { source, .. })
+            | Self::Journal(OpenError::Io { source, .. })
+            | Self::System(source) => data_dir::is_of_the_disk(source),
+            Self::Store(sqlite::OpenError::DiskFull { .. }) => true,
+            Self::Store(sqlite::OpenError::Unreachable { path, .. }) => takes_nothing(path),
+            Self::DataDir(DataDirError::InUse { .. })
+            | Self::Journal(_)
+            | Self::Store(_)
+            | Self::Config(_)
+            | Self::Wrong { .. }
+            | Self::Listen(_)
+            | Self::Admin { .. } => false,
+        }
+    }
+
     fn wrong(store: &'static str, error: &dyn fmt::Display) -> Self {
         Self::Wrong { store, lines: vec![error.to_string()] }
     }
@@ -179,13 +217,19 @@ impl Daemon {
             snapshot_every: config.snapshot_every(),
         };
         companions.start(&runtime, &background)?;
+        let reloads = Arc::new(ReloadCounts::default());
         let observer = Observer::new(
+            Arc::clone(&clock),
             Arc::clone(&pipeline),
             Arc::clone(listeners.counters()),
             &writers,
             health,
             Arc::clone(&dead_letters),
+            Arc::clone(&reloads),
         );
+        let limits = Arc::clone(listeners.limits());
+        let reloader = Reloader::new(config, Arc::clone(&pipeline), limits, reloads);
+        watch_growth(&observer, &runtime, &background);
         let desk = LetterDesk::new(
             Arc::clone(&pipeline),
             dead_letters,
@@ -195,9 +239,16 @@ impl Daemon {
         );
         let stopping = CancellationToken::new();
         let admin = AdminThread::serve(admin, sources(&observer, pipeline.latencies(), &stopping, desk))?;
-        data_dir.announce(&Holder { pid: std::process::id(), tcp, udp, admin: addresses.admin })?;
+        let data_dir = Arc::new(data_dir);
+        announce(
+            &data_dir,
+            Holder { pid: std::process::id(), tcp, udp, admin: addresses.admin },
+            &runtime,
+            &background,
+        );
         Ok(Self {
             runtime,
+            limits: Arc::clone(listeners.limits()),
             listeners,
             settings,
             pipeline,
@@ -211,7 +262,14 @@ impl Daemon {
             background,
             insecure_dev: config.insecure_dev(),
             data_dir,
+            reloader,
         })
+    }
+
+    /// Gives it another configuration, also while it runs elsewhere.
+    #[must_use]
+    pub fn reloader(&self) -> Reloader {
+        self.reloader.clone()
     }
 
     /// Where it listens.
@@ -242,24 +300,54 @@ impl Daemon {
             let stopping_since = Instant::now();
             tracing::info!("stopping: goodbye to every gateway");
             let drained = serving.stop().await;
-            self.refreshes.join(self.settings.write_timeout).await;
+            let left =
+                (stopping_since + self.limits.now().drain_deadline).saturating_duration_since(Instant::now());
+            self.refreshes.join(left.max(ENDING)).await;
             (drained, stopping_since)
         });
         self.pipeline.close();
         // The stores have gone on meanwhile; a gateway that took its time takes none of theirs.
-        let deadline = (stopping_since + self.settings.drain_deadline).max(Instant::now() + STORING_AT_LEAST);
+        let deadline =
+            (stopping_since + self.limits.now().drain_deadline).max(Instant::now() + STORING_AT_LEAST);
         self.writers.hurry(deadline);
-        let Left { waiting, undone } = self.writers.join();
-        self.runtime.block_on(self.background.stop());
+        let Left { identities, entries, undone } = self.writers.join(deadline + ENDING);
+        self.runtime.block_on(self.background.stop(ENDING));
         // Cut off are only sessions that hear nothing any more; all that was accepted has been settled above.
         self.runtime.shutdown_background();
         self.admin.stop();
-        if waiting > 0 {
-            tracing::warn!(waiting, "identities wait in the journal for the next start");
+        if entries > 0 {
+            tracing::warn!(identities, entries, "what is in the journal waits for the next start");
         }
         tracing::info!(drained, undone, "beacond has stopped");
-        if waiting > 0 { Exit::Waiting } else { Exit::Stored }
+        if entries > 0 { Exit::Waiting } else { Exit::Stored }
     }
+}
+
+/// Looks at how full the journal is, from time to time.
+fn watch_growth(observer: &Observer, runtime: &Runtime, background: &Background) {
+    let (observer, stop) = (observer.clone(), background.stop.clone());
+    let _inside = runtime.enter();
+    background.tasks.spawn(async move {
+        observer.look_at_growth();
+        while stop.run_until_cancelled(sleep(GROWTH_EVERY)).await.is_some() {
+            observer.look_at_growth();
+        }
+    });
+}
+
+/// Says where the daemon can be asked, as soon as the disk takes it: it serves also without.
+fn announce(data_dir: &Arc<DataDir>, holder: Holder, runtime: &Runtime, background: &Background) {
+    let Err(error) = data_dir.announce(&holder) else { return };
+    tracing::warn!(%error, "the data directory does not say where the daemon can be asked");
+    let (data_dir, stop) = (Arc::clone(data_dir), background.stop.clone());
+    let _inside = runtime.enter();
+    background.tasks.spawn(async move {
+        while stop.run_until_cancelled(sleep(ANNOUNCED_EVERY)).await.is_some() {
+            if data_dir.announce(&holder).is_ok() {
+                return;
+            }
+        }
+    });
 }
 
 /// What the operators' pages show.

@@ -19,6 +19,9 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::Formatter;
+use tracing_subscriber::fmt::format::{DefaultFields, Format};
+use tracing_subscriber::reload::Handle;
 
 use crate::app::StartError;
 use crate::config::{Config, ConfigError, DEFAULT_TOML, Overrides};
@@ -169,22 +172,48 @@ pub fn end_the_process_on_panic() {
     }));
 }
 
+/// Changes what is logged.
+#[derive(Debug, Clone)]
+pub struct LogControl {
+    filter: LogFilter,
+}
+
+/// The filter of the logs, whatever they are written to.
+type LogFilter = Handle<EnvFilter, Formatter<DefaultFields, Format, fn() -> std::io::Stderr>>;
+
+impl LogControl {
+    /// From now on, this is logged, unless the environment says something else.
+    fn set(&self, level: &str) {
+        if std::env::var_os(LOG_VARIABLE).is_some() {
+            return;
+        }
+        let set = EnvFilter::try_new(level).map(|filter| self.filter.reload(filter));
+        if !matches!(set, Ok(Ok(()))) {
+            tracing::warn!(level, "what is logged could not be changed");
+        }
+    }
+}
+
 /// Logs to standard error what [`LOG_VARIABLE`] asks for, `info` by default.
-pub fn log_to_stderr() {
+#[must_use]
+pub fn log_to_stderr() -> LogControl {
     let filter = EnvFilter::builder()
         .with_env_var(LOG_VARIABLE)
         .with_default_directive(tracing::level_filters::LevelFilter::INFO.into())
         .from_env_lossy();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+    let logs = tracing_subscriber::fmt()
+        .with_writer(std::io::stderr as fn() -> std::io::Stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
-        .init();
+        .with_env_filter(filter)
+        .with_filter_reloading();
+    let filter = logs.reload_handle();
+    logs.init();
+    LogControl { filter }
 }
 
 /// Runs the command of these arguments.
-pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+pub fn run(arguments: impl Iterator<Item = OsString>, logs: &LogControl) -> ExitCode {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
@@ -194,7 +223,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         }
     };
     let done = match cli.command {
-        Command::Serve(args) => serve::run(&args),
+        Command::Serve(args) => serve::run(&args, logs),
         Command::Check(common) => check::run(&common),
         Command::Config(ConfigCommand::Default) => {
             print!("{DEFAULT_TOML}");

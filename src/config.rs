@@ -2,11 +2,15 @@
 //!
 //! The defaults have one home, `config/default.toml`, which is also what `beacond config default` prints.
 
+mod contradictions;
 mod stores;
 mod values;
 
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
@@ -17,13 +21,13 @@ use figment::value::{Dict, Value};
 use serde::Deserialize;
 
 pub use self::stores::{PostgresRecordSettings, RecordSettings, StoreSettings};
-use self::values::{Address, Dbm, Milliseconds, Number, ScaleDbm};
+use self::values::{Address, Dbm, LogLevel, Milliseconds, Number, ScaleDbm};
 use crate::domain::clock::TimeLimits;
 use crate::domain::confidence::ConfidenceSettings;
 use crate::domain::frame;
 use crate::domain::time::MICROS_PER_SECOND;
 use crate::journal::JournalSettings;
-use crate::listen::ListenSettings;
+use crate::listen::{ListenSettings, SessionLimits};
 use crate::pipeline::{BatchLimits, DirectorySettings, PipelineSettings, TierSettings};
 
 /// The default configuration, every key with a comment.
@@ -44,8 +48,17 @@ pub struct Config {
     redis: stores::Redis,
     dynamodb: stores::DynamoDb,
     dead_letters: stores::DeadLetters,
+    log: Log,
     #[serde(skip)]
     insecure_dev: bool,
+    /// Every key with its value as it would stand in the file.
+    #[serde(skip)]
+    values: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, Deserialize, PartialEq)]
+struct Log {
+    level: LogLevel,
 }
 
 #[derive(Debug, Clone, Deserialize, PartialEq)]
@@ -154,6 +167,18 @@ pub enum ConfigError {
         /// What the key takes.
         allowed: String,
     },
+    /// Two values that cannot both be meant.
+    #[error("{file}: {first} and {second} contradict each other: {why}")]
+    Contradiction {
+        /// The file they stand in.
+        file: String,
+        /// A key with its value.
+        first: String,
+        /// The other.
+        second: String,
+        /// What would come of them.
+        why: &'static str,
+    },
     /// Listening where `--insecure-dev` must not.
     #[error("--insecure-dev listens on loopback only, not on {address} ({key})")]
     NotLoopback {
@@ -255,6 +280,19 @@ impl Config {
         self.insecure_dev
     }
 
+    /// Keys whose values differ from those of `before`, in their order.
+    #[must_use]
+    pub fn changed_from(&self, before: &BTreeMap<String, String>) -> Vec<String> {
+        let changed = self.values.iter().filter(|(key, value)| before.get(*key) != Some(value));
+        changed.map(|(key, _)| key.clone()).collect()
+    }
+
+    /// Every key with its value as it would stand in the file.
+    #[must_use]
+    pub const fn values(&self) -> &BTreeMap<String, String> {
+        &self.values
+    }
+
     /// The settings of the listeners.
     #[must_use]
     pub fn listen(&self) -> ListenSettings {
@@ -264,6 +302,21 @@ impl Config {
             tcp: self.listen.tcp.0,
             udp: self.listen.udp.0,
             insecure_dev: self.insecure_dev,
+            udp_sockets: match sessions.udp_sockets.to_usize() {
+                0 => processors,
+                sockets => sockets,
+            },
+            udp_receive_buffer_bytes: sessions.udp_receive_buffer_bytes.to_usize(),
+            max_datagram_bytes: sessions.max_datagram_bytes.to_u16(),
+            limits: self.session_limits(),
+        }
+    }
+
+    /// The limits of sessions that may change while the daemon runs.
+    #[must_use]
+    pub fn session_limits(&self) -> SessionLimits {
+        let sessions = &self.sessions;
+        SessionLimits {
             ack_level: match sessions.ack_level {
                 AckLevel::Journal => frame::AckLevel::Journal,
                 AckLevel::Stored => frame::AckLevel::Stored,
@@ -272,12 +325,6 @@ impl Config {
             max_udp_sessions: sessions.max_udp.to_usize(),
             tcp_window_frames: sessions.tcp_window_frames.to_u32(),
             udp_window_frames: sessions.udp_window_frames.to_u32(),
-            udp_sockets: match sessions.udp_sockets.to_usize() {
-                0 => processors,
-                sockets => sockets,
-            },
-            udp_receive_buffer_bytes: sessions.udp_receive_buffer_bytes.to_usize(),
-            max_datagram_bytes: sessions.max_datagram_bytes.to_u16(),
             hello_timeout: sessions.hello_timeout_ms.duration(),
             idle_timeout: sessions.idle_timeout_ms.duration(),
             frame_timeout: sessions.frame_timeout_ms.duration(),
@@ -286,10 +333,34 @@ impl Config {
         }
     }
 
+    /// The rules that may change while the daemon runs.
+    #[must_use]
+    pub fn rules(&self) -> (TimeLimits, ConfidenceSettings) {
+        let rules = &self.rules;
+        let time = TimeLimits {
+            max_ahead_us: rules.max_ahead_s.to_i64() * MICROS_PER_SECOND,
+            max_age_us: rules.max_age_s.to_i64() * MICROS_PER_SECOND,
+        };
+        let confidence = ConfidenceSettings {
+            entrance_midpoint_dbm: rules.entrance_midpoint_dbm.0,
+            table_midpoint_dbm: rules.table_midpoint_dbm.0,
+            counter_midpoint_dbm: rules.counter_midpoint_dbm.0,
+            scale_dbm: rules.scale_dbm.0,
+        };
+        (time, confidence)
+    }
+
+    /// What is logged, where the environment does not say.
+    #[must_use]
+    pub fn log_level(&self) -> &str {
+        self.log.level.as_str()
+    }
+
     /// The settings of the pipeline.
     #[must_use]
     pub fn pipeline(&self) -> PipelineSettings {
         let (rules, pipeline) = (&self.rules, &self.pipeline);
+        let (time, confidence) = self.rules();
         let question_timeout = pipeline.question_timeout_ms.duration();
         let batch = BatchLimits {
             rows: pipeline.batch_rows.to_usize(),
@@ -297,16 +368,8 @@ impl Config {
             age: pipeline.batch_age_ms.duration(),
         };
         PipelineSettings {
-            time: TimeLimits {
-                max_ahead_us: rules.max_ahead_s.to_i64() * MICROS_PER_SECOND,
-                max_age_us: rules.max_age_s.to_i64() * MICROS_PER_SECOND,
-            },
-            confidence: ConfidenceSettings {
-                entrance_midpoint_dbm: rules.entrance_midpoint_dbm.0,
-                table_midpoint_dbm: rules.table_midpoint_dbm.0,
-                counter_midpoint_dbm: rules.counter_midpoint_dbm.0,
-                scale_dbm: rules.scale_dbm.0,
-            },
+            time,
+            confidence,
             horizon_us: rules.horizon_s.to_i64() * MICROS_PER_SECOND,
             window_entries: pipeline.window_entries.to_usize(),
             queue_rows: pipeline.queue_rows.to_usize(),
@@ -355,7 +418,11 @@ impl Config {
     }
 
     fn extract(figment: &Figment, file: &str) -> Result<Self, ConfigError> {
-        figment.extract().map_err(|error| refused(figment, &error, file))
+        let mut config: Self = figment.extract().map_err(|error| refused(figment, &error, file))?;
+        let all: Dict = figment.extract().map_err(|error| refused(figment, &error, file))?;
+        note_values(&all, "", &mut config.values);
+        config.clear_of_contradictions(file)?;
+        Ok(config)
     }
 }
 
@@ -372,6 +439,28 @@ pub struct Overrides {
     pub admin: Option<SocketAddr>,
     /// Take any gateway, on loopback.
     pub insecure_dev: bool,
+}
+
+/// Something that changes with a text and does not show it.
+fn digest_of(text: &str) -> String {
+    static KEYS: OnceLock<RandomState> = OnceLock::new();
+    format!("digest {:016x}", KEYS.get_or_init(RandomState::new).hash_one(text))
+}
+
+/// Every key below a section with its value.
+fn note_values(section: &Dict, name: &str, values: &mut BTreeMap<String, String>) {
+    for (key, value) in section {
+        let key = if name.is_empty() { key.clone() } else { format!("{name}.{key}") };
+        match value {
+            Value::Dict(_, inner) => note_values(inner, &key, values),
+            value => {
+                let shown = values::shown(value);
+                // An address may hold a password.
+                let shown = if key.ends_with("url") { digest_of(&shown) } else { shown };
+                values.insert(key, shown);
+            }
+        }
+    }
 }
 
 fn refuse_unknown_keys(given: &Dict, known: &Dict, section: &str, file: &str) -> Result<(), ConfigError> {

@@ -65,13 +65,7 @@ impl DataDir {
     pub fn hold(path: &Path) -> Result<Self, DataDirError> {
         let unusable = |source| DataDirError::Unusable { path: path.to_owned(), source };
         make(path)?;
-        let mut lock = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path.join(LOCK_FILE))
-            .map_err(unusable)?;
+        let mut lock = open_lock(&path.join(LOCK_FILE)).map_err(unusable)?;
         match try_lock(&lock) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -81,7 +75,10 @@ impl DataDir {
             Err(TryLockError::Error(source)) => return Err(unusable(source)),
         }
         let held = Self { path: path.to_owned(), lock };
-        held.write(&format!("{{\"pid\":{}}}\n", std::process::id())).map_err(unusable)?;
+        if let Err(error) = held.write(&format!("{{\"pid\":{}}}\n", std::process::id())) {
+            // The hold is the lock, not what the file says.
+            tracing::debug!(path = %path.display(), %error, "the data directory does not say who holds it");
+        }
         Ok(held)
     }
 
@@ -102,9 +99,65 @@ impl DataDir {
 
     fn write(&self, text: &str) -> io::Result<()> {
         let mut file = &self.lock;
-        file.set_len(0)?;
         file.rewind()?;
-        file.write_all(text.as_bytes())
+        // Over what it says: on a full disk it keeps the place that it has.
+        file.write_all(text.as_bytes())?;
+        file.set_len(text.len() as u64)
+    }
+}
+
+/// The file system that a path is on, or will be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Disk {
+    /// Bytes that may still be written.
+    pub free_bytes: u64,
+    /// Nothing may be.
+    pub read_only: bool,
+}
+
+/// Too little for a file of any use.
+const FULL_BELOW_BYTES: u64 = 1 << 20;
+
+impl Disk {
+    /// The file system of a path, which need not exist.
+    ///
+    /// # Errors
+    /// When the system does not tell.
+    pub fn of(path: &Path) -> io::Result<Self> {
+        let there = path.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
+        let found = rustix::fs::statvfs(there)?;
+        Ok(Self {
+            free_bytes: found.f_bavail.saturating_mul(found.f_frsize),
+            read_only: found.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY),
+        })
+    }
+
+    /// Whether it takes nothing.
+    #[must_use]
+    pub const fn takes_nothing(&self) -> bool {
+        self.read_only || self.free_bytes < FULL_BELOW_BYTES
+    }
+}
+
+/// Whether an error says that a disk is full, read-only or failing: somebody may mend that while a daemon waits.
+#[must_use]
+pub fn is_of_the_disk(error: &io::Error) -> bool {
+    /// `EIO`, which the standard library has no kind for.
+    const INPUT_OUTPUT: i32 = 5;
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::QuotaExceeded
+    ) || error.raw_os_error() == Some(INPUT_OUTPUT)
+}
+
+/// A lock is held as well on a file that may only be read.
+fn open_lock(path: &Path) -> io::Result<File> {
+    let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+    match opened {
+        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+            File::open(path).map_err(|_| error)
+        }
+        opened => opened,
     }
 }
 

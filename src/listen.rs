@@ -18,7 +18,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 pub use self::counters::{ListenCounters, ListenCounts};
-pub use self::settings::ListenSettings;
+pub use self::settings::{ListenSettings, LiveLimits, SessionLimits};
 use crate::pipeline::Pipeline;
 use crate::ports::Clock;
 use crate::tasks::TaskGroup;
@@ -27,6 +27,7 @@ use crate::tasks::TaskGroup;
 #[derive(Debug)]
 pub(crate) struct Context {
     settings: ListenSettings,
+    limits: Arc<LiveLimits>,
     pipeline: Arc<Pipeline>,
     clock: Arc<dyn Clock>,
     counters: Arc<ListenCounters>,
@@ -39,6 +40,7 @@ pub struct Listeners {
     tcp: tcp::Bound,
     udp: udp::Bound,
     counters: Arc<ListenCounters>,
+    limits: Arc<LiveLimits>,
 }
 
 /// A socket that could not be bound.
@@ -55,7 +57,7 @@ pub struct BindError {
 pub struct Serving {
     tasks: TaskGroup,
     stop: CancellationToken,
-    settings: ListenSettings,
+    limits: Arc<LiveLimits>,
 }
 
 impl Listeners {
@@ -69,7 +71,14 @@ impl Listeners {
             tcp: tcp::Bound::bind(settings.tcp).map_err(failed("tcp", settings.tcp))?,
             udp: udp::Bound::bind(settings).map_err(failed("udp", settings.udp))?,
             counters: Arc::new(ListenCounters::default()),
+            limits: Arc::new(LiveLimits::new(settings.limits)),
         })
+    }
+
+    /// The limits, which may be changed while it serves.
+    #[must_use]
+    pub const fn limits(&self) -> &Arc<LiveLimits> {
+        &self.limits
     }
 
     /// The addresses bound, TCP first: with their ports, if the settings left those open.
@@ -91,6 +100,7 @@ impl Listeners {
         let tasks = TaskGroup::new("sessions");
         let context = Arc::new(Context {
             settings: settings.clone(),
+            limits: Arc::clone(&self.limits),
             pipeline,
             clock,
             counters: self.counters,
@@ -98,7 +108,7 @@ impl Listeners {
         });
         self.tcp.serve(&context, &tasks);
         self.udp.serve(&context, &tasks);
-        Serving { tasks, stop, settings: settings.clone() }
+        Serving { tasks, stop, limits: self.limits }
     }
 }
 
@@ -107,6 +117,6 @@ impl Serving {
     /// every session ended within the drain deadline.
     pub async fn stop(self) -> bool {
         self.stop.cancel();
-        self.tasks.join(self.settings.drain_deadline).await
+        self.tasks.join(self.limits.now().drain_deadline).await
     }
 }

@@ -10,6 +10,6 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     cli::end_the_process_on_panic();
-    cli::log_to_stderr();
-    cli::run(std::env::args_os())
+    let logs = cli::log_to_stderr();
+    cli::run(std::env::args_os(), &logs)
 }

@@ -34,6 +34,7 @@ pub use self::decide::FrameClaim;
 pub use self::directory::{Directory, DirectoryCounts, DirectorySettings, Known, Tier, TierSettings};
 pub use self::ledger::{Ledger, PreferenceLedger, StoreLedger};
 pub use self::ports::PipelinePorts;
+pub use self::progress::Progress;
 pub use self::replay::{RefusedLetter, Replayed};
 pub use self::threads::{Left, PipelineError, WriterThreads};
 pub use self::writer::{StoreHealth, Trouble};

@@ -48,3 +48,6 @@ mod stack;
 #[cfg(test)]
 #[path = "full_stack/starts.rs"]
 mod starts;
+#[cfg(test)]
+#[path = "full_stack/stops.rs"]
+mod stops;

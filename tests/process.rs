@@ -15,11 +15,17 @@ mod commands;
 #[path = "process/dead_letters.rs"]
 mod dead_letters;
 #[cfg(test)]
+#[path = "process/disk.rs"]
+mod disk;
+#[cfg(test)]
 #[path = "process/journal.rs"]
 mod journal;
 #[cfg(test)]
 #[path = "process/kill.rs"]
 mod kill;
+#[cfg(test)]
+#[path = "process/reload.rs"]
+mod reload;
 #[cfg(test)]
 #[path = "process/start.rs"]
 mod start;

@@ -7,7 +7,7 @@ mod tests;
 use beacon_protocol::RefusalCode;
 
 use self::engines::{of_directory, of_engines};
-use super::report::{Report, WriterReport};
+use super::report::{JournalReport, Report, WriterReport};
 use crate::domain::outcome::Outcome;
 use crate::listen::ListenCounts;
 use crate::ops::Sample;
@@ -29,6 +29,7 @@ pub(super) fn samples(report: &Report) -> Vec<Sample> {
     for (store, writer) in STORES.into_iter().zip(&report.writers) {
         samples.extend(of_writer(store, writer));
     }
+    samples.extend(of_journal(&report.journal));
     samples.extend(of_listeners(&report.listeners));
     samples.extend(of_directory("beacons", report.beacons));
     samples.extend(of_directory("gateways", report.gateways));
@@ -41,7 +42,7 @@ pub(super) fn samples(report: &Report) -> Vec<Sample> {
         ),
         gauge(
             "beacond_queue_rows",
-            "Places taken in the queue before the stores.",
+            "Places taken in the queue before the journal.",
             report.queued_rows as u64,
         ),
         gauge("beacond_window_entries", "Identities in the duplicate window.", report.window.entries as u64),
@@ -57,6 +58,11 @@ pub(super) fn samples(report: &Report) -> Vec<Sample> {
         ),
         gauge("beacond_uptime_seconds", "Time since the start.", report.uptime_s),
     ]);
+    let reloads = [("applied", report.reloads_applied), ("refused", report.reloads_refused)];
+    samples.extend(reloads.map(|(result, count)| {
+        let help = "Configurations read again on SIGHUP; of one that is refused nothing holds.";
+        counter("beacond_config_reloads_total", help, count).with("result", result)
+    }));
     samples
 }
 
@@ -65,7 +71,7 @@ fn of_ledger(ledger: &Ledger) -> impl Iterator<Item = Sample> {
         counter("beacond_sightings_received_total", "Sightings taken in for a decision.", ledger.received),
         gauge(
             "beacond_sightings_in_progress",
-            "Sightings whose outcome waits for a store.",
+            "Sightings whose outcome waits for the journal or a store.",
             ledger.in_progress,
         ),
         counter("beacond_frames_decided_total", "Frames of sightings decided.", ledger.frames),
@@ -142,6 +148,21 @@ fn of_writer(store: &'static str, writer: &WriterReport) -> impl Iterator<Item =
             "For how long a store has not been written to; 0 while all is well.",
             writer.trouble.as_ref().map_or(0, |trouble| trouble.seconds),
         ),
+        gauge(
+            "beacond_store_waiting_entries",
+            "Entries of the journal that a store has not finished.",
+            writer.waiting_entries,
+        ),
+        gauge(
+            "beacond_store_oldest_unfinished_seconds",
+            "Age of the oldest entry of what is being written into a store; 0 while nothing is.",
+            writer.oldest_s.unwrap_or(0),
+        ),
+        Sample::gauge(
+            "beacond_store_journal_full_in_seconds",
+            "When the journal is full if a store goes on falling behind as in the last minute; +Inf if it does not.",
+            writer.full_in_s.map_or(f64::INFINITY, |left| left as f64),
+        ),
     ];
     let held = writer.trouble.as_ref().map(|trouble| trouble.kind.as_str());
     let troubles = TROUBLES.map(|trouble| {
@@ -150,6 +171,43 @@ fn of_writer(store: &'static str, writer: &WriterReport) -> impl Iterator<Item =
         gauge("beacond_store_trouble", help, here).with("trouble", trouble.label())
     });
     counts.into_iter().chain(troubles).map(move |sample| sample.with("store", store))
+}
+
+fn of_journal(journal: &JournalReport) -> impl Iterator<Item = Sample> {
+    let one_each = [
+        gauge("beacond_journal_bytes", "Size of the journal's files.", journal.bytes),
+        gauge("beacond_journal_max_bytes", "The size they do not pass.", journal.max_bytes),
+        gauge("beacond_journal_segments", "Files of the journal.", journal.segments),
+        counter("beacond_journal_entries_total", "Entries made durable.", journal.entries),
+        counter("beacond_journal_bytes_appended_total", "Bytes made durable.", journal.bytes_appended),
+        counter(
+            "beacond_journal_syncs_total",
+            "Syncs of the journal: one for all that waited.",
+            journal.syncs,
+        ),
+        counter(
+            "beacond_journal_appends_failed_total",
+            "Attempts to append to the journal that failed; what was to be appended waits.",
+            journal.failed_attempts,
+        ),
+        gauge(
+            "beacond_journal_trouble_seconds",
+            "For how long the journal has not been appended to though it should; 0 while all is well.",
+            journal.trouble.as_ref().map_or(0, |trouble| trouble.seconds),
+        ),
+        gauge(
+            "beacond_journal_absent_stores",
+            "Stores of earlier runs, not configured now, for which the journal is kept.",
+            journal.absent.len() as u64,
+        ),
+    ];
+    let held = journal.trouble.as_ref().map(|trouble| trouble.kind.as_str());
+    let troubles = [Trouble::Unavailable, Trouble::Full].map(|trouble| {
+        let here = u64::from(held == Some(trouble.label()));
+        gauge("beacond_journal_trouble", "1 while the journal cannot be appended to, by what keeps it.", here)
+            .with("trouble", trouble.label())
+    });
+    one_each.into_iter().chain(troubles)
 }
 
 fn of_listeners(counts: &ListenCounts) -> impl Iterator<Item = Sample> {

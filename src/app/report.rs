@@ -1,15 +1,20 @@
 //! The ledger and everything counted beside it, as one report.
 
 use std::fmt;
-use std::sync::{Arc, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+use super::growth::{Growth, Look};
+use super::reload::ReloadCounts;
 use super::stores::StoresHealth;
+use crate::domain::time::{MICROS_PER_SECOND, Timestamp};
 use crate::journal::JournalUsage;
 use crate::listen::{ListenCounters, ListenCounts};
 use crate::pipeline::{DirectoryCounts, Ledger, Pipeline, StoreHealth, WriterThreads};
+use crate::ports::Clock;
 use crate::stores::dead_letters::DeadLetterFile;
 use crate::stores::dynamodb::DynamoDbHealth;
 use crate::stores::postgres::{ForeignKeys, PostgresWriterStatus};
@@ -52,6 +57,12 @@ pub struct Report {
     pub dynamodb: Option<DynamoDbReport>,
     /// The dead letters.
     pub dead_letters: DeadLettersReport,
+    /// Times that another configuration was applied.
+    #[serde(default)]
+    pub reloads_applied: u64,
+    /// Times that one could not be used.
+    #[serde(default)]
+    pub reloads_refused: u64,
 }
 
 /// The journal now.
@@ -73,6 +84,20 @@ pub struct JournalReport {
     pub failed_attempts: u64,
     /// What keeps it from being appended to.
     pub trouble: Option<TroubleReport>,
+    /// Stores of earlier runs that are not configured now, for which it is kept.
+    #[serde(default)]
+    pub absent: Vec<AbsentReport>,
+}
+
+/// A store of an earlier run that is not configured now.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct AbsentReport {
+    /// Which store.
+    pub store: String,
+    /// Entries of the journal that wait for it, until `beacond journal forget-store`.
+    pub waiting_entries: u64,
+    /// In how many seconds the journal is full of them, as the last minute went.
+    pub full_in_s: Option<u64>,
 }
 
 /// What a store's writer has done.
@@ -88,6 +113,15 @@ pub struct WriterReport {
     pub failed_attempts: u64,
     /// Rows that became dead letters.
     pub dead_rows: u64,
+    /// Entries of the journal that it has not finished.
+    #[serde(default)]
+    pub waiting_entries: u64,
+    /// For how long the oldest of them has been waiting, once it is being written.
+    #[serde(default)]
+    pub oldest_s: Option<u64>,
+    /// In how many seconds the journal is full, as the last minute went: what waits for it has become more.
+    #[serde(default)]
+    pub full_in_s: Option<u64>,
     /// What keeps it from going on.
     pub trouble: Option<TroubleReport>,
 }
@@ -114,10 +148,16 @@ impl TroubleReport {
 }
 
 impl WriterReport {
-    fn of(health: &StoreHealth) -> Self {
+    fn of(health: &StoreHealth, now: Timestamp, filling: &Filling) -> Self {
         let (batches, rows) = health.finished();
+        let store = health.store();
         Self {
-            store: health.store().to_owned(),
+            store: store.to_owned(),
+            waiting_entries: filling.look.progress.backlog_of(store).unwrap_or(0),
+            oldest_s: health
+                .writing_since()
+                .map(|since| u64::try_from(now.micros_since(since) / MICROS_PER_SECOND).unwrap_or(0)),
+            full_in_s: filling.full_in_s(store),
             batches,
             rows,
             failed_attempts: health.failed_attempts(),
@@ -204,9 +244,24 @@ pub struct DeadLettersReport {
     pub max_bytes: u64,
 }
 
+/// The journal as it is now, beside how it was.
+struct Filling<'g> {
+    growth: &'g Growth,
+    look: Look,
+    room: u64,
+}
+
+impl Filling<'_> {
+    fn full_in_s(&self, store: &str) -> Option<u64> {
+        self.growth.full_in(store, &self.look, self.room).map(|left| left.as_secs())
+    }
+}
+
 /// Reads a running daemon.
 #[derive(Clone)]
 pub(super) struct Observer {
+    clock: Arc<dyn Clock>,
+    growth: Arc<Mutex<Growth>>,
     started_at: Instant,
     pipeline: Arc<Pipeline>,
     listeners: Arc<ListenCounters>,
@@ -215,6 +270,7 @@ pub(super) struct Observer {
     usage: Arc<dyn Fn() -> JournalUsage + Send + Sync>,
     stores: StoresHealth,
     dead_letters: Arc<DeadLetterFile>,
+    reloads: Arc<ReloadCounts>,
 }
 
 impl fmt::Debug for Observer {
@@ -227,13 +283,17 @@ impl Observer {
     /// An observer of these parts, started now.
     #[must_use]
     pub(super) fn new(
+        clock: Arc<dyn Clock>,
         pipeline: Arc<Pipeline>,
         listeners: Arc<ListenCounters>,
         threads: &WriterThreads,
         stores: StoresHealth,
         dead_letters: Arc<DeadLetterFile>,
+        reloads: Arc<ReloadCounts>,
     ) -> Self {
         Self {
+            clock,
+            growth: Arc::default(),
             started_at: Instant::now(),
             pipeline,
             listeners,
@@ -242,6 +302,7 @@ impl Observer {
             usage: Arc::new(threads.journal_usage()),
             stores,
             dead_letters,
+            reloads,
         }
     }
 
@@ -257,14 +318,19 @@ impl Observer {
         let ledger = self.pipeline.ledger();
         let (entries, bytes) = self.pipeline.window_size();
         let letters = self.dead_letters.counts();
+        let now = self.clock.read().now;
+        let usage = (self.usage)();
+        let growth = self.growth();
+        let room = usage.max_bytes.saturating_sub(usage.bytes);
+        let filling = Filling { growth: &growth, look: self.look(usage.bytes_written), room };
         Report {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_s: self.started_at.elapsed().as_secs(),
             imbalance: ledger.imbalance(),
             ledger,
             listeners: self.listeners.read(),
-            writers: self.writers.iter().map(|health| WriterReport::of(health)).collect(),
-            journal: self.journal(),
+            writers: self.writers.iter().map(|health| WriterReport::of(health, now, &filling)).collect(),
+            journal: self.journal(usage, &filling),
             queued_rows: self.pipeline.queued(),
             window: WindowReport { entries, bytes },
             past_unknown: self.pipeline.is_past_unknown(),
@@ -280,14 +346,36 @@ impl Observer {
                 bytes: letters.bytes,
                 max_bytes: letters.max_bytes,
             },
+            reloads_applied: self.reloads.applied.load(Ordering::Relaxed),
+            reloads_refused: self.reloads.refused.load(Ordering::Relaxed),
         }
     }
 }
 
 impl Observer {
-    fn journal(&self) -> JournalReport {
-        let usage = (self.usage)();
+    /// Takes note of how full the journal is; from time to time.
+    pub(super) fn look_at_growth(&self) {
+        let look = self.look((self.usage)().bytes_written);
+        self.growth().note(look);
+    }
+
+    fn look(&self, written: u64) -> Look {
+        Look { at: Instant::now(), written, progress: self.pipeline.progress() }
+    }
+
+    fn growth(&self) -> MutexGuard<'_, Growth> {
+        self.growth.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn journal(&self, usage: JournalUsage, filling: &Filling<'_>) -> JournalReport {
+        let progress = &filling.look.progress;
+        let absent = |(store, _): &(String, u64)| AbsentReport {
+            store: store.clone(),
+            waiting_entries: progress.backlog_of(store).unwrap_or(0),
+            full_in_s: filling.full_in_s(store),
+        };
         JournalReport {
+            absent: progress.absent.iter().map(absent).collect(),
             bytes: usage.bytes,
             max_bytes: usage.max_bytes,
             segments: usage.segments as u64,

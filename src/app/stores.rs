@@ -18,9 +18,6 @@ use crate::stores::redis::{Redis, RedisHealth, RedisSettings};
 use crate::stores::sqlite::{SqliteReader, SqliteWriter};
 use crate::tasks::TaskGroup;
 
-/// How long the stores' tasks may take to end, the last write into the cache included.
-const STOP_WITHIN: Duration = Duration::from_secs(5);
-
 /// A store's writer, and what the store is called.
 type Writer = (&'static str, Box<dyn BatchWriter>);
 
@@ -61,10 +58,10 @@ impl Background {
         Self { tasks: TaskGroup::new("stores"), stop: CancellationToken::new() }
     }
 
-    /// Ends the tasks.
-    pub(super) async fn stop(&self) {
+    /// Ends the tasks, and waits for them as long as that.
+    pub(super) async fn stop(&self, within: Duration) {
         self.stop.cancel();
-        self.tasks.join(STOP_WITHIN).await;
+        self.tasks.join(within).await;
     }
 }
 

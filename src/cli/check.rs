@@ -1,5 +1,6 @@
 //! `beacond check`: is every part right, before the daemon is started or while it runs.
 
+use std::fs;
 use std::net::{TcpListener, UdpSocket};
 use std::process::ExitCode;
 
@@ -8,7 +9,8 @@ use tokio::runtime::Builder;
 use super::registry::Registry;
 use super::{Common, Failure, exit};
 use crate::config::{Config, RecordSettings};
-use crate::data_dir::{self, DataDir};
+use crate::data_dir::{self, DataDir, Disk};
+use crate::journal;
 use crate::stores::CheckLine;
 use crate::stores::dynamodb::DynamoDbAdmin;
 use crate::stores::postgres::PostgresAdmin;
@@ -38,6 +40,12 @@ pub(super) fn run(common: &Common) -> Result<ExitCode, Failure> {
             report.line("addresses", bindable(&config));
         }
     }
+    report.line("journal", journal_found(&config));
+    match room(&config) {
+        Ok(Room::Enough(room)) => report.line("room for the journal", Ok(room)),
+        Ok(Room::Scarce(room)) => println!("warn  {:<26}{room}", "room for the journal"),
+        Err(wrong) => report.line("room for the journal", Err(wrong)),
+    }
     stores(&mut report, &config, common)?;
     Ok(if report.right { ExitCode::SUCCESS } else { ExitCode::from(exit::CONFIG) })
 }
@@ -61,6 +69,56 @@ impl Report {
 fn held(config: &Config) -> Result<String, String> {
     let held = DataDir::hold(config.data_dir()).map_err(|error| error.to_string())?;
     Ok(format!("{}, writable", held.path().display()))
+}
+
+/// Reads all of it; beside a running daemon it is a snapshot.
+fn journal_found(config: &Config) -> Result<String, String> {
+    let settings = config.journal();
+    let (mut entries, mut identities) = (0u64, 0);
+    let found = journal::snapshot(&settings.directory, &mut |entry| {
+        entries += 1;
+        identities += entry.block.identities.len();
+    });
+    let found = found.map_err(|error| error.to_string())?;
+    match found.recovery.damage.first() {
+        None => Ok(format!("sound: {entries} entries with {identities} identities")),
+        Some(damage) => Err(format!(
+            "{} ranges are damaged, the first: {damage}; `beacond journal verify` names all",
+            found.recovery.damage.len()
+        )),
+    }
+}
+
+/// How much the disk has for what the journal may become.
+enum Room {
+    Enough(String),
+    /// It works until the disk is full, which is waited for.
+    Scarce(String),
+}
+
+/// Whether the disk has the room that the journal may come to need.
+fn room(config: &Config) -> Result<Room, String> {
+    const MIB: u64 = 1 << 20;
+    let settings = config.journal();
+    let disk = Disk::of(&settings.directory).map_err(|error| error.to_string())?;
+    let there: u64 = fs::read_dir(&settings.directory)
+        .into_iter()
+        .flatten()
+        .filter_map(|file| file.ok()?.metadata().ok())
+        .map(|file| file.len())
+        .sum();
+    let needed = settings.max_bytes.saturating_sub(there);
+    let (needed_mib, free_mib) = (needed.div_ceil(MIB), disk.free_bytes / MIB);
+    if disk.read_only {
+        return Err(format!("the disk of {} is read-only", settings.directory.display()));
+    }
+    if needed > disk.free_bytes {
+        return Ok(Room::Scarce(format!(
+            "it may grow by {needed_mib} MiB (journal.max_bytes), and the disk has {free_mib} MiB free: it would be \
+             full before the journal is"
+        )));
+    }
+    Ok(Room::Enough(format!("it may grow by {needed_mib} MiB, the disk has {free_mib} MiB free")))
 }
 
 fn bindable(config: &Config) -> Result<String, String> {

@@ -71,9 +71,30 @@ fn rendered(report: &Report) -> String {
             format!("{} for {} s: {}", trouble.kind, trouble.seconds, trouble.reason)
         });
         line(&format!("stored in {}", writer.store), store.stored, &trouble);
+        if store.waiting > 0 {
+            let full = writer
+                .full_in_s
+                .map_or_else(String::new, |left| format!("; the journal is full in about {left} s"));
+            let oldest = writer.oldest_s.map_or_else(String::new, |age| format!("the oldest for {age} s"));
+            line("  waiting in the journal", store.waiting, &format!("{oldest}{full}"));
+        }
+        if store.lost_to_corruption > 0 {
+            line(
+                "  LOST TO CORRUPTION",
+                store.lost_to_corruption,
+                "`beacond journal verify` names the damage",
+            );
+        }
         if store.dead_lettered > 0 {
             line("  dead letters", store.dead_lettered, "refused by the store, kept in the data directory");
         }
+    }
+    for absent in &report.journal.absent {
+        let note = "entries of the journal, for a store that is not configured";
+        line(&format!("waiting for {}", absent.store), absent.waiting_entries, note);
+    }
+    if let Some(trouble) = &report.journal.trouble {
+        line("JOURNAL", trouble.seconds, &format!("s {}: {}", trouble.kind, trouble.reason));
     }
     line("rows on their way", report.queued_rows as u64, "");
     line("preferences accepted", ledger.preferences.accepted, "");

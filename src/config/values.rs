@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use figment::value::Value;
 use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
+use tracing_subscriber::EnvFilter;
 
 /// A whole number from `MIN` to `MAX`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +87,35 @@ impl<'de> Deserialize<'de> for Address {
             }
         }
         deserializer.deserialize_str(Text).map(Self)
+    }
+}
+
+/// What is logged, such as `info` or `beacond=debug,info`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct LogLevel(String);
+
+impl LogLevel {
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for LogLevel {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = LogLevel;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a level such as \"info\", or one by part such as \"beacond::stores=debug,info\"")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<LogLevel, E> {
+                let refused = |_| E::invalid_value(Unexpected::Str(text), &self);
+                EnvFilter::try_new(text).map(|_| LogLevel(text.to_owned())).map_err(refused)
+            }
+        }
+        deserializer.deserialize_str(Text)
     }
 }
 

@@ -86,8 +86,8 @@ impl Context {
             .map_err(|error| Refuse::new(RefusalCode::Malformed, format!("{error}")))?;
         let gateway = self.gateway(&id, None).await?;
         // What the operator has configured is the least; a gateway may ask for more.
-        let level =
-            asked_level(hello).map_or(self.settings.ack_level, |asked| asked.max(self.settings.ack_level));
+        let least = self.limits.now().ack_level;
+        let level = asked_level(hello).map_or(least, |asked| asked.max(least));
         let welcome = self.welcome(hello, &id, level, order)?;
         Ok(Greeting { gateway, level, first_unacked: hello.first_unacked, welcome })
     }
@@ -124,6 +124,7 @@ impl Context {
         level: AckLevel,
         order: Order,
     ) -> Result<Welcome, Refuse> {
+        let limits = self.limits.now();
         let mut random = [0; 40];
         getrandom::fill(&mut random).map_err(|_| {
             Refuse::new(RefusalCode::TooManySessions, "no random numbers for another session")
@@ -142,13 +143,13 @@ impl Context {
             last_acked: self.pipeline.last_acked(id, hello.boot_epoch, level),
             client_random_echo,
             window_frames: match order {
-                Order::Contiguous => self.settings.tcp_window_frames,
-                Order::Any => self.settings.udp_window_frames,
+                Order::Contiguous => limits.tcp_window_frames,
+                Order::Any => limits.udp_window_frames,
             },
             max_frame_bytes: u32::try_from(MAX_FRAME_BYTES).unwrap_or(u32::MAX),
             max_datagram_bytes: self.settings.max_datagram_bytes,
             max_sightings: u16::try_from(MAX_SIGHTINGS).unwrap_or(u16::MAX),
-            idle_timeout_ms: u32::try_from(self.settings.idle_timeout.as_millis()).unwrap_or(u32::MAX),
+            idle_timeout_ms: u32::try_from(limits.idle_timeout.as_millis()).unwrap_or(u32::MAX),
             server_time_us: self.clock.read().now.as_micros(),
             server_random,
         })

@@ -104,7 +104,8 @@ impl Inlet {
 
     /// Says goodbye to the gateway: the daemon stops.
     pub(super) async fn drain(&self) {
-        let deadline_ms = u32::try_from(self.context.settings.drain_deadline.as_millis()).unwrap_or(u32::MAX);
+        let deadline = self.context.limits.now().drain_deadline;
+        let deadline_ms = u32::try_from(deadline.as_millis()).unwrap_or(u32::MAX);
         let goodbye = Goodbye { reason: GoodbyeReason::Draining, deadline_ms };
         let mut frame = vec![0; 64];
         if let Ok(length) = goodbye.encode(&mut frame) {
@@ -204,7 +205,7 @@ impl Inlet {
 /// Lets a frame wait for room as long as a session may be idle. While it waits nobody reads what its gateway says, its
 /// leaving least of all: past that it is one that has left, and what is undecided it sends again elsewhere.
 async fn unhurried<T>(context: &Context, admitting: impl Future<Output = T>) -> Result<T, End> {
-    timeout(context.settings.idle_timeout, admitting).await.map_err(|_| End::Unheard)
+    timeout(context.limits.now().idle_timeout, admitting).await.map_err(|_| End::Unheard)
 }
 
 /// The answer to a ping.

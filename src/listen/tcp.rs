@@ -12,7 +12,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +23,7 @@ use super::hello::{Greeting, Refuse};
 use super::inlet::{End, Inlet};
 use super::outlet::Outlet;
 use super::sequences::{Order, Sequences};
+use super::settings::Places;
 use crate::pipeline::Received;
 use crate::tasks::TaskGroup;
 
@@ -77,9 +78,10 @@ impl Bound {
 }
 
 async fn accept(listener: TcpListener, context: Arc<Context>, tasks: TaskGroup) {
-    let places = Arc::new(Semaphore::new(context.settings.max_tcp_sessions));
+    let max_sessions = || context.limits.now().max_tcp_sessions;
+    let mut places = Places::new(max_sessions());
     // Those turned away cost a little too: as many at once as a tenth of those taken.
-    let turned_away = Arc::new(Semaphore::new(context.settings.max_tcp_sessions.div_ceil(10)));
+    let mut turned_away = Places::new(max_sessions().div_ceil(10));
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
@@ -89,9 +91,11 @@ async fn accept(listener: TcpListener, context: Arc<Context>, tasks: TaskGroup) 
                 continue;
             }
         };
-        if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
+        places.adjust(max_sessions());
+        turned_away.adjust(max_sessions().div_ceil(10));
+        if let Ok(place) = Arc::clone(&places.free).try_acquire_owned() {
             tasks.spawn(run(Arc::clone(&context), stream, place));
-        } else if let Ok(place) = Arc::clone(&turned_away).try_acquire_owned() {
+        } else if let Ok(place) = Arc::clone(&turned_away.free).try_acquire_owned() {
             tasks.spawn(turn_away(Arc::clone(&context), stream, place));
         } else {
             context.counters.refused(RefusalCode::TooManySessions);
@@ -117,18 +121,20 @@ async fn session(context: &Arc<Context>, stream: TcpStream) {
     // Acks are small and waited for; a socket that will not have it is still usable.
     let _ = stream.set_nodelay(true);
     let (stream, writer) = stream.into_split();
-    let mut outlet = Outlet::tcp(writer, context.settings.write_timeout);
+    let mut outlet = Outlet::tcp(writer, context.limits.now().write_timeout);
     let mut reader = Reader {
         stream,
         buffer: BytesMut::with_capacity(READ_BYTES),
         read_at: Received::now(&*context.clock),
         context: Arc::clone(context),
+        idle_timeout: context.limits.now().idle_timeout,
     };
     let greeting =
         match context.stop.run_until_cancelled(reader.hello()).await.unwrap_or_else(|| Err(draining())) {
             Ok(greeting) => greeting,
             Err(end) => return end_session(context, reader.stream, outlet, end).await,
         };
+    reader.idle_timeout = Duration::from_millis(greeting.welcome.idle_timeout_ms.into());
     let mut frame = [0; 256];
     let length = greeting.welcome.encode(&mut frame).unwrap_or_default();
     if outlet.send(&frame[..length]).await.is_err() || outlet.flush().await.is_err() {
@@ -181,12 +187,14 @@ struct Reader {
     /// When the last bytes in the buffer came.
     read_at: Received,
     context: Arc<Context>,
+    /// What the welcome says: a later change is for later sessions.
+    idle_timeout: Duration,
 }
 
 impl Reader {
     /// Waits for a sound hello and judges it.
     async fn hello(&mut self) -> Result<Greeting, End> {
-        let deadline = Instant::now() + self.context.settings.hello_timeout;
+        let deadline = Instant::now() + self.context.limits.now().hello_timeout;
         let context = Arc::clone(&self.context);
         loop {
             match deframe(&self.buffer, MAX_FRAME_BYTES).map_err(Refuse::from)? {
@@ -226,13 +234,14 @@ impl Reader {
 
     async fn take_frames(&mut self, inlet: &mut Inlet) -> Result<Infallible, End> {
         let mut heard_at = Instant::now();
+        let frame_timeout = self.context.limits.now().frame_timeout;
         loop {
             let need = self.whole_frames(inlet, &mut heard_at).await?;
-            let idle_at = heard_at + self.context.settings.idle_timeout;
+            let idle_at = heard_at + self.idle_timeout;
             let (deadline, late) = if self.buffer.is_empty() {
                 (idle_at, "no frame within the idle timeout")
             } else {
-                (idle_at.min(Instant::now() + self.context.settings.frame_timeout), "a frame came too slowly")
+                (idle_at.min(Instant::now() + frame_timeout), "a frame came too slowly")
             };
             while self.buffer.len() < need {
                 self.fill(need, deadline, late).await?;

@@ -18,8 +18,8 @@ use beacon_protocol::{
 use bytes::Bytes;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
+use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{Semaphore, mpsc};
 
 use self::session::{Arrived, Incoming};
 use super::counters::{OpenGuard, count};
@@ -27,6 +27,7 @@ use super::hello::{Greeting, Refuse};
 use super::inlet::pong;
 use super::outlet::UdpPeer;
 use super::sequences::Order;
+use super::settings::Places;
 use super::{Context, ListenSettings};
 use crate::pipeline::Received;
 use crate::tasks::TaskGroup;
@@ -68,7 +69,7 @@ impl Bound {
     }
 
     pub(super) fn serve(self, context: &Arc<Context>, tasks: &TaskGroup) {
-        let places = Arc::new(Semaphore::new(context.settings.max_udp_sessions));
+        let places = Arc::new(Mutex::new(Places::new(context.limits.now().max_udp_sessions)));
         for socket in self.sockets {
             let shard = Arc::new(Shard {
                 context: Arc::clone(context),
@@ -90,7 +91,7 @@ struct Shard {
     context: Arc<Context>,
     socket: Arc<UdpSocket>,
     sessions: Mutex<HashMap<SocketAddr, Session>>,
-    places: Arc<Semaphore>,
+    places: Arc<Mutex<Places>>,
     tasks: TaskGroup,
 }
 
@@ -129,7 +130,7 @@ impl Shard {
     /// would move their gateways' datagrams about.
     async fn ended(&self) {
         self.context.stop.cancelled().await;
-        while self.places.available_permits() < self.context.settings.max_udp_sessions {
+        while !self.places.lock().unwrap_or_else(PoisonError::into_inner).all_free() {
             tokio::time::sleep(ENDED_ASKED_EVERY).await;
         }
     }
@@ -253,7 +254,12 @@ impl Shard {
         hello: &Hello<'_>,
         greeting: Greeting,
     ) -> Result<(), Refuse> {
-        let place = Arc::clone(&self.places)
+        let free = {
+            let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+            places.adjust(self.context.limits.now().max_udp_sessions);
+            Arc::clone(&places.free)
+        };
+        let place = free
             .try_acquire_owned()
             .map_err(|_| Refuse::new(RefusalCode::TooManySessions, "every place for a session is taken"))?;
         let welcome = greeting.welcome;

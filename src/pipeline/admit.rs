@@ -1,6 +1,6 @@
 //! Admission: from a frame of claims to outcomes, and a block of what must be stored.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
 use tokio::sync::SemaphorePermit;
@@ -15,11 +15,12 @@ use super::frames::Recorded;
 use super::judge::{BeaconVerdict, Rules};
 use super::ledger::Ledger;
 use super::ports::PipelinePorts;
+use super::progress::Progress;
 use super::waiting::{Effect, Waits};
 use crate::domain::beacon::{Beacon, BeaconId};
 use crate::domain::block::Block;
 use crate::domain::clock::{ClockReading, TimeLimits};
-use crate::domain::confidence::{ConfidenceCurve, ConfidenceSettings};
+use crate::domain::confidence::ConfidenceSettings;
 use crate::domain::customer::CustomerId;
 use crate::domain::frame::{AckLevel, FrameId};
 use crate::domain::gateway::{Gateway, GatewayId};
@@ -73,7 +74,7 @@ pub struct PipelineSettings {
 #[derive(Debug)]
 pub struct Pipeline {
     pub(super) core: Core,
-    rules: Rules,
+    rules: RwLock<Arc<Rules>>,
     pub(super) hasher: CustomerHasher,
     beacons: Arc<Directory<BeaconId, Beacon>>,
     gateways: Arc<Directory<GatewayId, Gateway>>,
@@ -139,7 +140,7 @@ impl Pipeline {
         let gateways = Arc::clone(&ports.record);
         Self {
             core,
-            rules: Rules { time: settings.time, curve: ConfidenceCurve::new(&settings.confidence) },
+            rules: RwLock::new(Arc::new(Rules::new(settings.time, &settings.confidence))),
             hasher,
             beacons: Directory::of_beacons(
                 settings.directory,
@@ -167,6 +168,15 @@ impl Pipeline {
     #[must_use]
     pub const fn latencies(&self) -> &Arc<Latencies> {
         &self.latencies
+    }
+
+    /// From the next frame on, sightings are judged by these.
+    pub fn set_rules(&self, time: TimeLimits, confidence: &ConfidenceSettings) {
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Rules::new(time, confidence));
+    }
+
+    fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The registered gateways.
@@ -245,6 +255,12 @@ impl Pipeline {
     /// Takes no more; what was accepted is still stored. Frames that come all the same are undecided.
     pub fn close(&self) {
         self.core.close();
+    }
+
+    /// How far the stores have come with the journal.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        self.core.progress()
     }
 
     /// Places taken in the journal's queue, of as many as the settings allow.
@@ -369,7 +385,7 @@ impl Admitter {
         change: Result<PreferenceChange, InvalidField>,
     ) -> AdmittedPreferences {
         let judged = change.map_err(PreferencesAnswer::Invalid).and_then(|change| {
-            match self.pipeline.rules.time.judge(change.updated_at, &received.clock) {
+            match self.pipeline.rules().time.judge(change.updated_at, &received.clock) {
                 // A time far ahead would keep every later change out.
                 Some(Outcome::ClockSkew) => Err(PreferencesAnswer::Invalid(InvalidField::UpdatedAt)),
                 Some(Outcome::Undecided(reason)) => Err(PreferencesAnswer::Undecided(reason)),
@@ -428,18 +444,17 @@ impl Admitter {
     /// Applies rules 1 to 7 to every sighting; answers how many go on to the window.
     fn judge(&mut self, frame: &Frame<'_>) -> usize {
         self.judged.clear();
+        let rules = self.pipeline.rules();
         let mut candidates = 0;
         for sighting in frame.sightings {
-            self.judged.push(
-                match self.pipeline.rules.judge(sighting, &frame.received.clock, &self.verdicts) {
-                    Err(outcome) => Judged::Final(outcome),
-                    Ok(confidence) => {
-                        candidates += 1;
-                        let customer = self.pipeline.hasher.key(sighting.customer_id);
-                        Judged::Candidate(Candidate { customer, confidence, asked: false })
-                    }
-                },
-            );
+            self.judged.push(match rules.judge(sighting, &frame.received.clock, &self.verdicts) {
+                Err(outcome) => Judged::Final(outcome),
+                Ok(confidence) => {
+                    candidates += 1;
+                    let customer = self.pipeline.hasher.key(sighting.customer_id);
+                    Judged::Candidate(Candidate { customer, confidence, asked: false })
+                }
+            });
         }
         candidates
     }

@@ -12,7 +12,7 @@ use super::answer::Settled;
 use super::frames::FrameRecords;
 use super::ledger::{Ledger, StoreLedger};
 use super::numbering::Numbering;
-use super::progress::{Checkpoints, Role, StoreProgress};
+use super::progress::{Checkpoints, Progress, Role, StoreProgress};
 use super::waiting::{Effect, JournalWaiter, StoredWaiters, Waits};
 use crate::domain::block::Block;
 use crate::domain::frame::AckLevel;
@@ -104,6 +104,17 @@ impl Core {
     /// Ends admission: the journal takes what is queued, then sees the queue's end.
     pub(super) fn close(&self) {
         self.lock().queue = None;
+    }
+
+    /// How far the stores have come.
+    pub(super) fn progress(&self) -> Progress {
+        let state = self.lock();
+        let named = |store: &StoreProgress| (store.name.to_owned(), store.next);
+        Progress {
+            durable_before: state.undurable_from,
+            stores: std::iter::once(&state.record).chain(&state.events).map(named).collect(),
+            absent: state.absent.iter().map(|store| (store.name.clone(), store.next)).collect(),
+        }
     }
 
     /// Places taken: rows on their way to the journal, about.

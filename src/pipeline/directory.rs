@@ -219,6 +219,13 @@ where
         }
     }
 
+    /// Every copy in memory is old from now on: what is asked for is looked up again, as after a notice of a change.
+    pub fn ask_anew(&self) {
+        for (key, _) in &self.entries {
+            self.generations.notice(&*key);
+        }
+    }
+
     /// What it has counted, and what is so now.
     #[must_use]
     pub fn counts(&self) -> DirectoryCounts {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::directory::Known;
 use crate::domain::beacon::{Beacon, BeaconStatus};
 use crate::domain::clock::{ClockReading, TimeLimits};
-use crate::domain::confidence::{Confidence, ConfidenceCurve};
+use crate::domain::confidence::{Confidence, ConfidenceCurve, ConfidenceSettings};
 use crate::domain::customer::CustomerId;
 use crate::domain::gateway::Gateway;
 use crate::domain::location::LocationType;
@@ -48,6 +48,10 @@ pub(super) struct Rules {
 }
 
 impl Rules {
+    pub(super) fn new(time: TimeLimits, confidence: &ConfidenceSettings) -> Self {
+        Self { time, curve: ConfidenceCurve::new(confidence) }
+    }
+
     /// The outcome by rules 1 to 7, or the confidence with which the sighting goes on to the duplicate window.
     pub(super) fn judge(
         &self,

@@ -13,6 +13,27 @@ pub(super) enum Role {
     Events,
 }
 
+/// How far the stores have come with the journal.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// The number of the first entry that is not durable.
+    pub durable_before: u64,
+    /// The stores configured, the system of record first: each with the lowest entry that it has not finished.
+    pub stores: Vec<(String, u64)>,
+    /// The same of stores of earlier runs that are not configured now.
+    pub absent: Vec<(String, u64)>,
+}
+
+impl Progress {
+    /// Entries in the journal that a store has not finished.
+    #[must_use]
+    pub fn backlog_of(&self, store: &str) -> Option<u64> {
+        let all = || self.stores.iter().chain(&self.absent);
+        let (_, next) = all().find(|(name, _)| name == store)?;
+        Some(self.durable_before.saturating_sub(*next))
+    }
+}
+
 /// A configured store's place in the journal.
 #[derive(Debug)]
 pub(super) struct StoreProgress {

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread::{Builder, JoinHandle};
 use std::time::Instant;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::admit::{Pipeline, PipelineSettings};
 use super::batch::Batch;
@@ -50,6 +50,8 @@ pub struct WriterThreads {
     hurry: Sender<()>,
     /// When no further batch is begun.
     deadline: Arc<OnceLock<Instant>>,
+    /// Closed when every store's thread has ended.
+    stores_ended: Receiver<()>,
     gave_up: Arc<AtomicBool>,
 }
 
@@ -57,7 +59,9 @@ pub struct WriterThreads {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Left {
     /// Identities in the journal that a store has not got, of the store that lacks most.
-    pub waiting: u64,
+    pub identities: u64,
+    /// Entries in the journal that a store has not finished: whatever they hold.
+    pub entries: u64,
     /// Frames had been taken in that the journal could not take: they were answered so.
     pub undone: bool,
 }
@@ -107,9 +111,14 @@ impl Pipeline {
             again_before: recovery.next_number,
         };
         let mut stores = Vec::new();
+        let (not_ended, stores_ended) = bounded::<()>(0);
         let mut start = |thread: StoreThread, batch: Batch, name: &str| {
             let health = Arc::clone(thread.health());
-            stores.push(Builder::new().name(name.to_owned()).spawn(move || thread.run(batch))?);
+            let not_ended = not_ended.clone();
+            stores.push(Builder::new().name(name.to_owned()).spawn(move || {
+                thread.run(batch);
+                drop(not_ended);
+            })?);
             Ok::<_, io::Error>(health)
         };
         let thread = StoreThread::new(&pipeline, Role::Record, ports.record_writer, sources(), &parts);
@@ -119,6 +128,7 @@ impl Pipeline {
             let thread = StoreThread::new(&pipeline, Role::Events, writer, sources(), &parts);
             events = Some(start(thread, Batch::new(settings.events_batch, from.0, from.1), "events")?);
         }
+        drop(not_ended);
         let journaling =
             Journaling::new(Arc::clone(&pipeline), queue, appender, Arc::clone(&recent), hurried);
         let (journal, gave_up) = (Arc::clone(&journaling.health), Arc::clone(&journaling.gave_up));
@@ -135,6 +145,7 @@ impl Pipeline {
             events,
             hurry,
             deadline,
+            stores_ended,
             gave_up,
         };
         Ok((pipeline, threads))
@@ -174,13 +185,18 @@ impl WriterThreads {
     }
 
     /// Waits for the last entries, after [`Pipeline::close`] and [`Self::hurry`]: what has been taken in goes into the
-    /// journal, and from it into the stores as far as the time allows. The rest stays in the journal.
+    /// journal, and from it into the stores as far as the time allows. The rest stays in the journal. A store that has not
+    /// come back with its last batch `until` then is left alone: its thread ends with the process.
     #[must_use]
-    pub fn join(self) -> Left {
+    pub fn join(self, until: Instant) -> Left {
         let journaling = self.journaling.join();
         self.recent.end();
+        let late = self.stores_ended.recv_deadline(until) == Err(RecvTimeoutError::Timeout);
         for thread in self.stores {
-            if thread.join().is_err() {
+            if late && !thread.is_finished() {
+                let name = thread.thread().name().unwrap_or_default();
+                tracing::warn!(store = name, "has not come back in time: what it was given is written again");
+            } else if thread.join().is_err() {
                 tracing::error!("a store's thread panicked");
             }
         }
@@ -189,7 +205,9 @@ impl WriterThreads {
             Err(_) => tracing::error!("the journal's thread panicked"),
         }
         self.pipeline.core.give_up_stored();
-        let waiting = self.pipeline.ledger().stores().map(|store| store.waiting).max().unwrap_or(0);
-        Left { waiting, undone: self.gave_up.load(Ordering::Relaxed) }
+        let state = self.pipeline.core.lock();
+        let identities = state.ledger.stores().map(|store| store.waiting).max().unwrap_or(0);
+        let entries = state.undurable_from.saturating_sub(state.unfinished_from());
+        Left { identities, entries, undone: self.gave_up.load(Ordering::Relaxed) }
     }
 }

@@ -93,9 +93,11 @@ impl StoreThread {
                 Ok(_) if batch.is_empty() => self.pipeline.core.expire(self.now()),
                 Ok(_) => {
                     read_backoff.reset();
+                    self.health().writes(batch.entries().first().map(|due| due.entry.accepted_at));
                     if self.write(&mut batch).is_none() {
                         return;
                     }
+                    self.health().writes(None);
                 }
                 Err(reason) => {
                     self.attempts.cannot_read(reason);

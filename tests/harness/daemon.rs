@@ -1,7 +1,7 @@
 //! A running daemon: started, asked, signalled, and killed at the latest when dropped.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -31,35 +31,8 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     /// Starts the daemon of this command on free ports and waits for its ready file.
-    pub(crate) fn start(mut command: Command, data: &Path, ready: &Path, arguments: &[&str]) -> Self {
-        // A file of an earlier start says nothing about this one.
-        let _ = std::fs::remove_file(ready);
-        command.arg("serve").arg("--data-dir").arg(data).arg("--ready-file").arg(ready);
-        for listener in ["--listen-tcp", "--listen-udp", "--admin"] {
-            if !arguments.contains(&listener) {
-                command.args([listener, "127.0.0.1:0"]);
-            }
-        }
-        command.args(arguments).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let stderr = Lines::of(child.stderr.take().unwrap());
-        let mut started = Started(Some(child));
-        let ready = wait_for_ready(ready, &stderr);
-        let address = |name: &str| ready[name].as_str().and_then(|text| text.parse().ok());
-        let agent = ureq::Agent::config_builder()
-            .timeout_global(Some(PATIENCE))
-            // A connection kept for the next question may be ended by the daemon just then.
-            .max_idle_connections(0)
-            .build()
-            .into();
-        Self {
-            tcp: address("tcp").unwrap_or_else(|| panic!("no tcp address: {ready}")),
-            udp: address("udp").unwrap_or_else(|| panic!("no udp address: {ready}")),
-            admin: address("admin").unwrap_or_else(|| panic!("no admin address: {ready}")),
-            child: started.0.take().unwrap(),
-            stderr,
-            agent,
-        }
+    pub(crate) fn start(command: Command, data: &Path, ready: &Path, arguments: &[&str]) -> Self {
+        Starting::spawn(command, data, ready, arguments).accepts()
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -165,12 +138,66 @@ impl Drop for Daemon {
     }
 }
 
-/// A child that is not a [`Daemon`] yet.
-struct Started(Option<Child>);
+/// A daemon that does not accept yet, and may never.
+#[derive(Debug)]
+pub(crate) struct Starting {
+    child: Option<Child>,
+    ready: PathBuf,
+    pub(crate) stderr: Lines,
+}
 
-impl Drop for Started {
+impl Starting {
+    /// Starts the daemon of this command on free ports.
+    pub(crate) fn spawn(mut command: Command, data: &Path, ready: &Path, arguments: &[&str]) -> Self {
+        // A file of an earlier start says nothing about this one.
+        let _ = std::fs::remove_file(ready);
+        command.arg("serve").arg("--data-dir").arg(data).arg("--ready-file").arg(ready);
+        for listener in ["--listen-tcp", "--listen-udp", "--admin"] {
+            if !arguments.contains(&listener) {
+                command.args([listener, "127.0.0.1:0"]);
+            }
+        }
+        command.args(arguments).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let stderr = Lines::of(child.stderr.take().unwrap());
+        Self { child: Some(child), ready: ready.to_owned(), stderr }
+    }
+
+    /// Waits for its ready file.
+    #[track_caller]
+    pub(crate) fn accepts(mut self) -> Daemon {
+        let ready = wait_for_ready(&self.ready, &self.stderr);
+        let address = |name: &str| ready[name].as_str().and_then(|text| text.parse().ok());
+        let agent = ureq::Agent::config_builder()
+            .timeout_global(Some(PATIENCE))
+            // A connection kept for the next question may be ended by the daemon just then.
+            .max_idle_connections(0)
+            .build()
+            .into();
+        Daemon {
+            tcp: address("tcp").unwrap_or_else(|| panic!("no tcp address: {ready}")),
+            udp: address("udp").unwrap_or_else(|| panic!("no udp address: {ready}")),
+            admin: address("admin").unwrap_or_else(|| panic!("no admin address: {ready}")),
+            child: self.child.take().unwrap(),
+            stderr: self.stderr.clone(),
+            agent,
+        }
+    }
+
+    /// Ends it with SIGTERM, and waits for that.
+    #[track_caller]
+    pub(crate) fn stopped(mut self) -> ExitStatus {
+        let mut child = self.child.take().unwrap();
+        let script = format!("kill -TERM {}", child.id());
+        finished(Command::new("sh").args(["-c", &script])).succeeded();
+        assert!(self.stderr.wait_for_end(PATIENCE), "still running: {}", self.stderr.text());
+        child.wait().unwrap()
+    }
+}
+
+impl Drop for Starting {
     fn drop(&mut self) {
-        if let Some(child) = &mut self.0 {
+        if let Some(child) = &mut self.child {
             end(child);
         }
     }

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
-use super::daemon::Daemon;
+use super::daemon::{Daemon, Starting};
 use crate::model::Beacon;
 use crate::model::tracks::{write_beacons, write_gateways};
 
@@ -94,10 +94,15 @@ impl Home {
 
     /// Starts the daemon with these arguments beside its addresses and directory.
     pub(crate) fn serve_with(&self, arguments: &[&str]) -> Daemon {
+        self.start_with(arguments).accepts()
+    }
+
+    /// Starts the daemon with these arguments, whatever comes of it.
+    pub(crate) fn start_with(&self, arguments: &[&str]) -> Starting {
         let config = self.config_arguments();
         let config = config.iter().map(|argument| argument.to_str().unwrap());
         let arguments: Vec<&str> = config.chain(arguments.iter().copied()).collect();
-        Daemon::start(self.command(), &self.data(), &self.path("ready.json"), &arguments)
+        Starting::spawn(self.command(), &self.data(), &self.path("ready.json"), &arguments)
     }
 
     /// The built daemon in this home's environment.

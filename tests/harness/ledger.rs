@@ -110,6 +110,12 @@ impl Stats {
         self.at(&["listeners", name])
     }
 
+    /// How often another configuration was `applied` or `refused`.
+    #[track_caller]
+    pub(crate) fn reloads(&self, result: &str) -> u64 {
+        self.at(&[&format!("reloads_{result}")])
+    }
+
     /// Refusals with this code.
     pub(crate) fn refusals(&self, code: &str) -> u64 {
         self.0["listeners"]["refusals"][code].as_u64().unwrap_or(0)

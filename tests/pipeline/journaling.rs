@@ -71,7 +71,7 @@ async fn what_the_journal_could_not_take_before_a_stop_is_undone_and_said_to_be(
     let mut first = pending(admit_at(&world, AckLevel::Journal, &[weak, strong("alice", 0)]).await);
     let mut near = pending(admit_at(&world, AckLevel::Stored, &[strong("alice", 1), strong("bob", 0)]).await);
     let (home, _, ledger, left) = world.stop(Duration::from_secs(60));
-    assert!(left.undone && left.waiting == 0);
+    assert!(left.undone && left.identities == 0);
     let first = first.settled().await.unwrap();
     assert_eq!(first.exceptions, [(1, UNDECIDED)]);
     assert_eq!(first.counts.of(Outcome::LowConfidence), 1);
@@ -89,7 +89,7 @@ async fn a_start_without_stores_knows_what_was_accepted() {
     world.events.fail_every(1);
     assert_eq!(answered(&world, &[strong("alice", 0), strong("bob", -30)]).await, [2, 0]);
     let (home, record, _, left) = world.stop(Duration::ZERO);
-    assert_eq!(left.waiting, 2);
+    assert_eq!(left.identities, 2);
     record.break_down();
     let world = start_unknowing(record, home, true, |_| {});
     assert!(!world.pipeline.is_past_unknown());

@@ -107,7 +107,7 @@ async fn what_was_taken_back_and_not_stored_is_known_and_counted_by_the_next_sta
     world.writer.fail_every(1);
     assert_eq!(world.pipeline.replay(&letters).await, [Replayed::Journaled; 2]);
     let (home, rows, ledger, left) = world.stop(Duration::from_secs(60));
-    assert_eq!((ledger.system_of_record.waiting, left.waiting, ledger.imbalance()), (2, 2, None));
+    assert_eq!((ledger.system_of_record.waiting, left.identities, ledger.imbalance()), (2, 2, None));
     let world = start_over(rows, home, true, |_| {});
     assert_eq!(answer(&world, &[strong("bob", 59)]).await.counts.of(Outcome::Duplicate), 1);
     let ledger = stored(&world, record).await;

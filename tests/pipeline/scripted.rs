@@ -69,8 +69,9 @@ impl World {
     pub(super) fn stop(self, within: Duration) -> (Arc<Home>, Arc<ScriptedRecord>, Ledger, Left) {
         let Self { pipeline, mut threads, home, record, .. } = self;
         pipeline.close();
-        threads.hurry(std::time::Instant::now() + within);
-        let left = threads.join();
+        let deadline = std::time::Instant::now() + within;
+        threads.hurry(deadline);
+        let left = threads.join(deadline);
         (home, record, pipeline.ledger(), left)
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use beacond::domain::frame::AckLevel;
 use beacond::domain::outcome::Outcome;
+use beacond::domain::preference::PreferenceChange;
 use beacond::pipeline::{Admitted, AdmittedPreferences, Ledger, Left, PreferencesAnswer, Trouble};
 use beacond::ports::{BeaconChanges, Delivery};
 use futures_util::FutureExt;
@@ -58,7 +59,7 @@ async fn what_a_failing_store_lacks_at_a_stop_is_not_claimed_and_stored_by_the_n
         tokio::task::yield_now().await;
     }
     let (home, record, ledger, left) = world.stop(Duration::from_secs(60));
-    assert_eq!((left.waiting, left.undone), (2, false));
+    assert_eq!((left.identities, left.undone), (2, false));
     assert_eq!(first.settled().await, None, "no answer is no promise");
     assert_eq!((ledger.imbalance(), ledger.system_of_record.waiting), (None, 2));
     let world = start_over(record, home, true, |_| {});
@@ -214,7 +215,7 @@ async fn what_one_store_refuses_the_other_gets_and_the_cache_does_not_hear_of() 
 async fn a_refused_preference_is_named_in_its_answer() {
     let world = start(|_| {});
     world.writer.refuse("alice");
-    let change = beacond::domain::preference::PreferenceChange::from_claim(b"alice", NOW, std::iter::empty());
+    let change = PreferenceChange::from_claim(b"alice", NOW, std::iter::empty());
     let AdmittedPreferences::Pending(mut preferences) =
         admit_preferences(&world, &world.clock.received_now(), change).await
     else {
@@ -271,7 +272,8 @@ async fn a_store_that_is_slow_is_given_no_further_batch_once_stopping_has_taken_
     pipeline.close();
     threads.hurry(std::time::Instant::now());
     held.release(Script::Commit);
-    assert_eq!(threads.join(), Left { waiting: 1, undone: false });
+    let left = threads.join(std::time::Instant::now() + Duration::from_secs(60));
+    assert_eq!(left, Left { identities: 1, entries: 1, undone: false });
     assert_eq!(first.settled().await.unwrap().counts.of(Outcome::Identified), 1);
     assert_eq!(second.settled().await, None);
     assert_eq!(pipeline.ledger().imbalance(), None);
@@ -282,7 +284,7 @@ async fn preferences_do_not_wait_for_the_events() {
     let world = start_with_events(|_| {});
     world.events.fail_every(1);
     let mut identity = pending(admit(&world, &[strong("alice", 0)]).await);
-    let change = beacond::domain::preference::PreferenceChange::from_claim(b"alice", NOW, std::iter::empty());
+    let change = PreferenceChange::from_claim(b"alice", NOW, std::iter::empty());
     let AdmittedPreferences::Pending(mut preferences) =
         admit_preferences(&world, &world.clock.received_now(), change).await
     else {
@@ -303,7 +305,7 @@ async fn stopping_while_the_events_fail_claims_nothing_of_them() {
     }
     let (home, record, ledger, left) = world.stop(Duration::from_secs(60));
     assert_eq!(first.settled().await, None);
-    assert_eq!((ledger.imbalance(), left.waiting), (None, 1));
+    assert_eq!((ledger.imbalance(), left.identities), (None, 1));
     assert_eq!((ledger.in_progress, ledger.decided(), ledger.events.unwrap().waiting), (0, 1, 1));
     let world = start_over(record, home, true, |_| {});
     while balanced(&world).events.unwrap().waiting > 0 {
@@ -361,4 +363,30 @@ async fn many_sessions_over_stores_that_fail_at_random_keep_the_promises() {
     assert!(
         world.threads.record().failed_attempts() > 0 && !world.dead_letters.letters().iter().any(|_| true)
     );
+}
+
+#[tokio::test]
+async fn a_store_that_does_not_come_back_is_not_waited_for_past_the_deadline_of_a_stop() {
+    let world = start(|_| {});
+    let held = world.writer.hold();
+    let mut first = pending(admit(&world, &[strong("alice", 0)]).await);
+    while world.writer.attempts().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let (.., ledger, left) = world.stop(Duration::ZERO);
+    assert_eq!(left, Left { identities: 1, entries: 1, undone: false });
+    assert_eq!((ledger.system_of_record.waiting, ledger.imbalance()), (1, None));
+    assert_eq!(first.settled().await, None);
+    held.release(Script::Unavailable);
+}
+
+#[tokio::test]
+async fn preferences_that_wait_at_a_stop_are_told_of_too() {
+    let world = start(|_| {});
+    world.writer.fail_every(1);
+    let change = PreferenceChange::from_claim(b"alice", NOW, [(&b"k"[..], &b"v"[..])].into_iter()).unwrap();
+    let admitted = admit_preferences(&world, &world.clock.received_now(), Ok(change)).await;
+    assert!(matches!(admitted, AdmittedPreferences::Pending(_)));
+    let (.., left) = world.stop(Duration::from_secs(60));
+    assert_eq!(left, Left { identities: 0, entries: 1, undone: false });
 }

@@ -151,3 +151,22 @@ fn no_store_is_forgotten_under_a_running_daemon_which_is_named_but_it_can_be_loo
     assert!(refused.contains(&format!("pid {}", daemon.pid())), "{refused}");
     home.beacond(&["journal", "verify"]).succeeded();
 }
+
+#[test]
+fn check_says_whether_the_journal_is_sound_and_has_room() {
+    let home = home();
+    home.serve().stop();
+    let said = home.beacond(&["check"]).succeeded().stdout;
+    let line = |part: &str| said.lines().find(|line| line.contains(part)).unwrap_or_else(|| panic!("{said}"));
+    assert!(line("journal ").starts_with("ok") && line("journal ").contains("sound"), "{said}");
+    assert!(line("room for the journal").contains("MiB free"), "{said}");
+
+    let toml = format!("[journal]\nsegment_bytes = {SEGMENT_BYTES}\nmax_bytes = 1125899906842624\n");
+    let home = Home::configured(Some(&toml), Vec::new());
+    let said = home.beacond(&["check"]).succeeded().stdout;
+    let room = said.lines().find(|line| line.contains("room for the journal"));
+    assert!(
+        room.is_some_and(|line| line.starts_with("warn") && line.contains("journal.max_bytes")),
+        "{said}"
+    );
+}

@@ -151,10 +151,12 @@ fn a_second_signal_stops_at_once_and_the_exit_code_says_so() {
     daemon.signal("INT");
     assert!(daemon.stderr.wait_for_line("stopping", crate::harness::PATIENCE));
     daemon.signal("INT");
-    let code = daemon.ended().code();
-    assert!(code.is_some_and(|code| code != 0), "{code:?}");
+    assert_eq!(daemon.ended().code(), Some(3));
     drop(lock);
-    assert_eq!(store::tables(&home.data()).identities.len(), 0, "what was not acknowledged is not there");
+    assert_eq!(store::tables(&home.data()).identities.len(), 0, "it is not in the store yet");
+    let daemon = home.serve();
+    daemon.wait_for_stats("it was in the journal", |stats| stats.store("stored") == 1);
+    daemon.stop();
 }
 
 #[test]
@@ -162,4 +164,29 @@ fn a_daemon_stopped_without_any_session_ends_with_0() {
     let home = Home::new();
     home.serve().stop();
     home.serve_with(&[]).stop();
+}
+
+/// Drains in much less than a store that is stuck would take.
+const SHORT_DRAIN: &str = "[sessions]\ndrain_deadline_ms = 300\n";
+
+#[test]
+fn a_store_that_is_stuck_is_left_at_the_deadline_and_gets_the_rest_from_the_next_start() {
+    let home = Home::configured(Some(SHORT_DRAIN), Vec::new());
+    home.import_beacons(&[table()]);
+    let (daemon, lock) = held_up(&home);
+    let mut gateway = daemon.tcp_session(GATEWAY);
+    gateway.send(&frames::sightings(1, &[strong("alice"), strong("bob")]));
+    daemon.wait_for_stats("in the journal", |stats| stats.store("waiting") == 2);
+    let started = Instant::now();
+    daemon.signal("TERM");
+    assert_goodbye(gateway.receive());
+    assert_eq!(daemon.ended().code(), Some(3), "something waits");
+    assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
+    drop(lock);
+    assert_eq!(store::tables(&home.data()).identities.len(), 0);
+    let daemon = home.serve();
+    let stats = daemon.wait_for_stats("stored", |stats| stats.store("waiting") == 0);
+    assert_eq!((stats.store("waiting_at_start"), stats.store("stored")), (2, 2));
+    daemon.stop();
+    assert_eq!(store::tables(&home.data()).identities.len(), 2);
 }

@@ -257,7 +257,7 @@ fn sessions_beyond_the_limit_are_turned_away_until_one_ends() {
 #[test]
 fn a_connection_that_is_silent_or_slow_is_told_and_closed() {
     let scene = Scene::with_config(
-        "[sessions]\nhello_timeout_ms = 200\nframe_timeout_ms = 200\nidle_timeout_ms = 1000\n",
+        "[sessions]\nhello_timeout_ms = 200\nframe_timeout_ms = 200\nidle_timeout_ms = 1000\n[pipeline]\nquestion_timeout_ms = 500\n",
     );
     let refused = scene.daemon.connect().refused(b"");
     assert_counted(&scene.daemon, &refused, RefusalCode::TimedOut, 1);

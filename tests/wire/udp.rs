@@ -293,7 +293,8 @@ fn many_exceptions_fit_the_answer_to_a_datagram() {
 
 #[test]
 fn a_session_without_a_frame_for_too_long_is_forgotten_without_a_word() {
-    let scene = Scene::with_config("[sessions]\nidle_timeout_ms = 1000\n");
+    let scene =
+        Scene::with_config("[sessions]\nidle_timeout_ms = 1000\n[pipeline]\nquestion_timeout_ms = 500\n");
     let mut gateway = scene.daemon.udp_session(GATEWAY);
     scene.daemon.wait_for_stats("it is forgotten", |stats| stats.listener("udp_sessions_open") == 0);
     assert_eq!(gateway.refused(&scene.frame(1)).code, RefusalCode::UnknownSession);
@@ -301,7 +302,8 @@ fn a_session_without_a_frame_for_too_long_is_forgotten_without_a_word() {
 
 #[test]
 fn a_gateway_that_only_pings_keeps_its_session() {
-    let scene = Scene::with_config("[sessions]\nidle_timeout_ms = 1000\n");
+    let scene =
+        Scene::with_config("[sessions]\nidle_timeout_ms = 1000\n[pipeline]\nquestion_timeout_ms = 500\n");
     let mut gateway = scene.daemon.udp_session(GATEWAY);
     let opened = Instant::now();
     while opened.elapsed() < Duration::from_millis(1_500) {

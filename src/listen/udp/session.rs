@@ -47,10 +47,11 @@ impl Incoming {
         let context = Arc::clone(&self.shard.context);
         let latencies = Arc::clone(context.pipeline.latencies());
         let answerer = Answerer::new(outlet, Arc::clone(&sequences), answers_at_once, latencies);
+        let idle_timeout = Duration::from_millis(greeting.welcome.idle_timeout_ms.into());
         let mut inlet = Inlet::new(Arc::clone(&context), &greeting, Order::Any, sequences, outgoing);
         let reading = async move {
             // A frame that waits for room when the daemon stops has not been begun with.
-            if context.stop.run_until_cancelled(self.take_frames(&mut inlet)).await.is_none() {
+            if context.stop.run_until_cancelled(self.take_frames(&mut inlet, idle_timeout)).await.is_none() {
                 for _ in 0..GOODBYES {
                     inlet.drain().await;
                     tokio::time::sleep(GOODBYES_APART).await;
@@ -61,11 +62,10 @@ impl Incoming {
         let ((), _) = tokio::join!(reading, answerer.run(answers));
     }
 
-    async fn take_frames(&mut self, inlet: &mut Inlet) {
+    async fn take_frames(&mut self, inlet: &mut Inlet, idle_timeout: Duration) {
         let settings = &self.shard.context.settings;
         let limit_bytes = usize::from(settings.max_datagram_bytes);
-        while let Ok(Some(Arrived { frame, at })) = timeout(settings.idle_timeout, self.arrived.recv()).await
-        {
+        while let Ok(Some(Arrived { frame, at })) = timeout(idle_timeout, self.arrived.recv()).await {
             let taken = match deframe_whole(&frame, limit_bytes).and_then(Message::decode) {
                 // It was answered when it came; here it only says that the gateway is there.
                 Ok(Message::Ping(_)) => Ok(()),

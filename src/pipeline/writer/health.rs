@@ -1,8 +1,10 @@
 //! What a store's writer has done since start, and what keeps it from going on.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
+
+use crate::domain::time::Timestamp;
 
 /// What keeps a store from being written to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +32,9 @@ impl Trouble {
     }
 }
 
+/// No batch is being written.
+const NOTHING: i64 = i64::MIN;
+
 /// The counts of one store's writer.
 #[derive(Debug)]
 pub struct StoreHealth {
@@ -38,6 +43,8 @@ pub struct StoreHealth {
     rows: AtomicU64,
     failed_attempts: AtomicU64,
     dead_rows: AtomicU64,
+    /// When the oldest entry of the batch being written was accepted; [`NOTHING`] between batches.
+    writing_since: AtomicI64,
     trouble: Mutex<Option<(Trouble, String, Instant)>>,
 }
 
@@ -49,6 +56,7 @@ impl StoreHealth {
             rows: AtomicU64::new(0),
             failed_attempts: AtomicU64::new(0),
             dead_rows: AtomicU64::new(0),
+            writing_since: AtomicI64::new(NOTHING),
             trouble: Mutex::new(None),
         }
     }
@@ -75,6 +83,18 @@ impl StoreHealth {
     #[must_use]
     pub fn dead_rows(&self) -> u64 {
         self.dead_rows.load(Ordering::Relaxed)
+    }
+
+    /// When the oldest entry was accepted of what is being written: the oldest that it has not finished.
+    #[must_use]
+    pub fn writing_since(&self) -> Option<Timestamp> {
+        let micros = self.writing_since.load(Ordering::Relaxed);
+        (micros != NOTHING).then(|| Timestamp::from_micros(micros))
+    }
+
+    /// Notes what is being written now.
+    pub(super) fn writes(&self, accepted_at: Option<Timestamp>) {
+        self.writing_since.store(accepted_at.map_or(NOTHING, Timestamp::as_micros), Ordering::Relaxed);
     }
 
     /// What keeps it from going on, in what words, and since when.
