@@ -14,8 +14,8 @@ use crate::faults::{self, Mutant};
 /// Segments kept free of entries, so that the stores' progress can be written down, which makes room again.
 const RESERVED_SEGMENTS: u64 = 2;
 
-/// Bytes at the end of each segment where entries do not go.
-const STATES_BYTES: u64 = 64 << 10;
+/// The part of each segment, at its end, where entries do not go.
+const STATES_PART: u64 = 64;
 
 /// Why an append failed. Nothing of it counts.
 #[derive(Debug, thiserror::Error)]
@@ -307,7 +307,10 @@ impl Appender {
         rows: impl FnOnce(&mut Vec<u8>, u32) -> Result<(), TooLarge>,
     ) -> Result<bool, AppendError> {
         // The end is left to states: where there is no room for another segment, they make it.
-        let reserved = if header.kind == BlockKind::Entry { STATES_BYTES } else { 0 };
+        let reserved = match header.kind {
+            BlockKind::Entry => self.shared.segment_bytes / STATES_PART,
+            BlockKind::State => 0,
+        };
         let room = self.room().saturating_sub(reserved);
         put_block(&mut self.buffer, &mut header, rows, room)
     }

@@ -124,10 +124,11 @@ impl FullStack {
 
 /// A configuration with all three stores.
 fn config(table: &str, suffixes: u32, more: &str, ack_level: &str) -> String {
+    let (sessions, more) = more.strip_prefix("[sessions]\n").map_or(("", more), |sessions| (sessions, ""));
     format!(
         "[sessions]
 ack_level = \"{ack_level}\"
-
+{sessions}
 [stores]
 record = \"postgres\"
 cache = \"redis\"
