@@ -22,11 +22,20 @@ pub(crate) struct Wanted<'a> {
     pub(crate) toml: &'a str,
     /// When sightings are answered. By default when they are stored: most tests read the stores then.
     pub(crate) ack_level: &'a str,
+    /// How long a stop may take.
+    pub(crate) drain_deadline_ms: u32,
 }
 
 impl Default for Wanted<'_> {
     fn default() -> Self {
-        Self { own_postgres: false, own_dynamodb: false, suffixes: 1, toml: "", ack_level: "stored" }
+        Self {
+            own_postgres: false,
+            own_dynamodb: false,
+            suffixes: 1,
+            toml: "",
+            ack_level: "stored",
+            drain_deadline_ms: 10_000,
+        }
     }
 }
 
@@ -70,7 +79,7 @@ impl FullStack {
             };
             (database.join().unwrap(), redis.join().unwrap(), events)
         });
-        let toml = config(events.table(), wanted.suffixes, wanted.toml, wanted.ack_level);
+        let toml = config(events.table(), wanted);
         let environment = environment(&database.url(), &redis.url(), events.endpoint());
         let home = Home::configured(Some(&toml), environment);
         Self { home, database, redis, events, _engines: engines }
@@ -89,7 +98,7 @@ impl FullStack {
 
     /// The same with another N of the partition keys.
     pub(crate) fn home_with(&self, postgres_url: &str, suffixes: u32) -> Home {
-        let toml = config(self.events.table(), suffixes, "", "stored");
+        let toml = config(self.events.table(), Wanted { suffixes, ..Wanted::default() });
         let environment = environment(postgres_url, &self.redis.url(), self.events.endpoint());
         Home::configured(Some(&toml), environment)
     }
@@ -123,12 +132,13 @@ impl FullStack {
 }
 
 /// A configuration with all three stores.
-fn config(table: &str, suffixes: u32, more: &str, ack_level: &str) -> String {
-    let (sessions, more) = more.strip_prefix("[sessions]\n").map_or(("", more), |sessions| (sessions, ""));
+fn config(table: &str, wanted: Wanted<'_>) -> String {
+    let Wanted { suffixes, toml: more, ack_level, drain_deadline_ms, .. } = wanted;
     format!(
         "[sessions]
 ack_level = \"{ack_level}\"
-{sessions}
+drain_deadline_ms = {drain_deadline_ms}
+
 [stores]
 record = \"postgres\"
 cache = \"redis\"

@@ -7,7 +7,7 @@ use crate::scene::{Reporter, table};
 use crate::stack::{FullStack, Wanted};
 
 /// Much less than the waits between attempts to write into a store that is dead.
-const SHORT_DRAIN: &str = "[sessions]\ndrain_deadline_ms = 500\n";
+const SHORT_DRAIN_MS: u32 = 500;
 
 /// The deadline, and a busy machine.
 const SOON: Duration = Duration::from_secs(10);
@@ -17,8 +17,12 @@ const WAITING: i32 = 3;
 
 #[track_caller]
 fn assert_stops_without(postgres: bool, dynamodb: bool) {
-    let wanted =
-        Wanted { own_postgres: postgres, own_dynamodb: dynamodb, toml: SHORT_DRAIN, ..Wanted::default() };
+    let wanted = Wanted {
+        own_postgres: postgres,
+        own_dynamodb: dynamodb,
+        drain_deadline_ms: SHORT_DRAIN_MS,
+        ..Wanted::default()
+    };
     let mut stack = FullStack::wanted(wanted, &[table(1)]);
     let daemon = stack.serve();
     let mut reporter = Reporter::open(&daemon, &[table(1)]);
