@@ -76,14 +76,17 @@ impl Stores {
     }
 
     fn toml(self, table: &str) -> String {
-        match self {
+        // What is answered is stored: the stores are what is measured.
+        let level = "[sessions]\nack_level = \"stored\"\n";
+        let stores = match self {
             Self::Embedded => String::new(),
             Self::WithoutEvents => "[stores]\nrecord = \"postgres\"\ncache = \"redis\"\n".to_owned(),
             Self::Full => format!(
                 "[stores]\nrecord = \"postgres\"\ncache = \"redis\"\nevents = \"dynamodb\"\n\
                  [dynamodb]\ntable = \"{table}\"\n"
             ),
-        }
+        };
+        format!("{level}{stores}")
     }
 }
 
