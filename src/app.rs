@@ -315,11 +315,12 @@ impl Daemon {
         // Cut off are only sessions that hear nothing any more; all that was accepted has been settled above.
         self.runtime.shutdown_background();
         self.admin.stop();
-        if entries > 0 {
+        let waits = entries > 0 || identities > 0;
+        if waits {
             tracing::warn!(identities, entries, "what is in the journal waits for the next start");
         }
         tracing::info!(drained, undone, "beacond has stopped");
-        if entries > 0 { Exit::Waiting } else { Exit::Stored }
+        if waits { Exit::Waiting } else { Exit::Stored }
     }
 }
 

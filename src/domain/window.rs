@@ -251,10 +251,11 @@ impl DuplicateWindow {
     }
 
     /// Lets go of entries before their time, `at_most` so many, to make room: stored ones that were accepted before
-    /// `accepted_before`, which must lie further back than any question about late sightings may take. What could
-    /// conflict with them is late from now on. Answers how many left.
-    pub fn expire_early(&mut self, accepted_before: Timestamp, at_most: usize) -> usize {
-        self.expire_while(at_most, |entry| entry.accepted_at < accepted_before)
+    /// `accepted_before`, and those accepted after `now`, for the clock was set back since. What could conflict with them
+    /// is late from now on; who has a question about late sightings under way sees by [`Self::first_position`] that entries
+    /// have left. Answers how many did.
+    pub fn expire_early(&mut self, now: Timestamp, accepted_before: Timestamp, at_most: usize) -> usize {
+        self.expire_while(at_most, |entry| entry.accepted_at < accepted_before || entry.accepted_at > now)
     }
 
     fn expire_while(&mut self, at_most: usize, may_leave: impl Fn(&Entry) -> bool) -> usize {

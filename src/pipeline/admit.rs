@@ -327,7 +327,7 @@ impl Admitter {
         let mut candidates = self.judge(frame);
         let pipeline = Arc::clone(&self.pipeline);
         let room = self.room_for(&pipeline, frame, &mut candidates, &mut stage).await;
-        let (asked, fresh_at) = {
+        let (asked, fresh_at, asked_at_position) = {
             let mut state = pipeline.core.lock();
             // The wait for room may have been long: what is late is told by the time it is over.
             let now = pipeline.clock.read().now;
@@ -337,7 +337,7 @@ impl Admitter {
                 let admitted = self.decide_within(room, &mut state, times, frame, &LateAnswer::NotAsked);
                 return (admitted, stage, times.decided_at);
             }
-            (asked, now)
+            (asked, now, state.window.next_position())
         };
         // Nobody else's decisions wait for this frame's question.
         drop(room);
@@ -345,8 +345,9 @@ impl Admitter {
         let late = pipeline.late_answer(asked).await;
         let room = self.room_for(&pipeline, frame, &mut candidates, &mut stage).await;
         let mut state = pipeline.core.lock();
-        // What was accepted since the question is in the window still, if the question was asked lately.
-        let stale = asked_at.elapsed() > pipeline.question_timeout;
+        // What was accepted since the question must be in the window still: the answer may not know of it.
+        let stale = asked_at.elapsed() > pipeline.question_timeout
+            || state.window.first_position() > asked_at_position;
         let late = if stale { LateAnswer::CannotBeAsked } else { late };
         let times = Times::new(fresh_at, pipeline.clock.read().now, frame.received.at);
         let admitted = self.decide_within(room, &mut state, times, frame, &late);

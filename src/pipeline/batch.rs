@@ -42,7 +42,8 @@ pub(super) struct Batch {
     lost: u64,
     /// Identities accepted before the next entry.
     end_identity: u64,
-    /// The number of the next entry.
+    /// The numbers of the first entry, and of the next.
+    begun: u64,
     next: u64,
 }
 
@@ -59,6 +60,7 @@ impl Batch {
             due_at: None,
             lost: 0,
             end_identity,
+            begun: next,
             next,
         }
     }
@@ -97,7 +99,7 @@ impl Batch {
 
     /// Whether there is anything in it to finish.
     pub(super) const fn is_empty(&self) -> bool {
-        self.due.is_empty() && self.lost == 0
+        self.next == self.begun
     }
 
     /// Whether it holds as much as it may.
@@ -177,6 +179,7 @@ impl Batch {
         self.numbers.clear();
         (self.rows, self.bytes, self.lost) = (0, 0, 0);
         self.due_at = None;
+        self.begun = self.next;
     }
 }
 

@@ -208,12 +208,13 @@ impl Core {
     }
 
     /// Lets stored entries leave the window before their time where they are all that keeps the journal from going on.
-    pub(super) fn expire_early(&self, accepted_before: Timestamp, at_most: usize) -> usize {
+    pub(super) fn expire_early(&self, now: Timestamp, accepted_before: Timestamp, at_most: usize) -> usize {
         let mut state = self.lock();
-        if state.checkpoints.kept_from(state.first_identity()) >= state.unfinished_from() {
+        let absent = state.absent.iter().map(|store| store.next).min().unwrap_or(u64::MAX);
+        if state.checkpoints.kept_from(state.first_identity()) >= state.unfinished_from().min(absent) {
             return 0;
         }
-        let left = state.window.expire_early(accepted_before, at_most);
+        let left = state.window.expire_early(now, accepted_before, at_most);
         let first = state.window.first_position();
         state.numbering.forget_before(first);
         left
@@ -353,6 +354,16 @@ impl State {
         }
         self.stored_waiters.push(waiter);
         None
+    }
+
+    /// Lets stored entries leave the full window that were accepted after `now`: the clock was set back since, and they would
+    /// stay for as long as it was. Tells whether any left.
+    pub(super) fn expire_of_the_future(&mut self, now: Timestamp) -> bool {
+        let never = Timestamp::from_micros(i64::MIN);
+        let left = self.window.expire_early(now, never, EXPIRED_BESIDE);
+        let first = self.window.first_position();
+        self.numbering.forget_before(first);
+        left > 0
     }
 
     pub(super) fn expire(&mut self, now: Timestamp, at_most: usize) {

@@ -214,7 +214,9 @@ impl<'f> Decided<'f> {
             return self.note(index, Outcome::Undecided(UndecidedReason::Store));
         }
         let position = state.window.next_position();
-        if state.window.accept(candidate.customer, detected_at, &beacon.id, accepted_at).is_err() {
+        let accept =
+            |state: &mut State| state.window.accept(candidate.customer, detected_at, &beacon.id, accepted_at);
+        if accept(state).is_err() && !(state.expire_of_the_future(accepted_at) && accept(state).is_ok()) {
             return self.note(index, Outcome::Undecided(UndecidedReason::WindowFull));
         }
         state.numbering.starts(position, state.next_identity + self.identities.len() as u64);

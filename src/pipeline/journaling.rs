@@ -35,7 +35,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// Identities that leave the window before their time at once, and how long ago they were accepted: longer than any
 /// question about late sightings may take.
-const EXPIRED_AT_ONCE: usize = 65_536;
+const EXPIRED_AT_ONCE: usize = 4_096;
 const EXPIRED_EARLY_AFTER_US: i64 = 30 * 1_000_000;
 
 /// Makes entries durable.
@@ -143,16 +143,11 @@ impl Journaling {
     fn make_durable(&mut self, entries: &[Arc<JournalEntry>], group: &[QueuedEntry]) -> bool {
         let begun_at = Instant::now();
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
-        loop {
+        let kept = loop {
             let state = if self.kept.at.elapsed() >= STATE_APART { self.changed_state() } else { None };
             match self.appender.append(entries, state.as_ref().map(|(state, _)| state)) {
-                Ok(()) => {
-                    if let Some((state, keep_from)) = state {
-                        self.kept_state(state, keep_from);
-                    }
-                    break;
-                }
-                Err(AppendError::Io(_)) if mutant(Mutant::LeanOnFailedSync) => break,
+                Ok(()) => break state,
+                Err(AppendError::Io(_)) if mutant(Mutant::LeanOnFailedSync) => break None,
                 Err(error) => {
                     self.fails(&error);
                     match &error {
@@ -167,7 +162,7 @@ impl Journaling {
                     }
                 }
             }
-        }
+        };
         self.works();
         let durable_at = Instant::now();
         let unneeded = self.pipeline.core.durable(entries, durable_at);
@@ -179,13 +174,18 @@ impl Journaling {
             Due { entry: Arc::clone(entry), times }
         };
         self.recent.push(entries.iter().enumerate().map(due), unneeded);
+        // After the answers: freeing segments takes a sync of its own.
+        if let Some((state, keep_from)) = kept {
+            self.kept_state(state, keep_from);
+        }
         true
     }
 
     /// Frees segments: what the stores have finished meanwhile, and what only the window keeps.
     fn make_room(&mut self) {
-        let accepted_before = self.pipeline.clock.read().now.plus_micros(-EXPIRED_EARLY_AFTER_US);
-        while self.pipeline.core.expire_early(accepted_before, EXPIRED_AT_ONCE) == EXPIRED_AT_ONCE {}
+        let now = self.pipeline.clock.read().now;
+        let accepted_before = now.plus_micros(-EXPIRED_EARLY_AFTER_US);
+        while self.pipeline.core.expire_early(now, accepted_before, EXPIRED_AT_ONCE) == EXPIRED_AT_ONCE {}
         self.keep_state();
     }
 

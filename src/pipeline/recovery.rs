@@ -127,6 +127,8 @@ impl Rebuilding<'_> {
             Some(_) => (recovery.next_number, recovery.next_identity),
             None => (recovery.first_number, first_identity.unwrap_or(recovery.next_identity)),
         };
+        // Another system of record may hold what this journal has never seen.
+        let record_known = stores.iter().any(|store| store.name == record);
         let mut progress = |name: &'static str| {
             let unknown = || StoreCursor { name: name.to_owned(), next, first_identity };
             let known = stores.iter().position(|store| store.name == name);
@@ -176,7 +178,7 @@ impl Rebuilding<'_> {
             events,
             absent: stores,
             // What was lost may be stored: only the system of record knows.
-            past_known: past_known && recovery.damage.is_empty(),
+            past_known: past_known && record_known && recovery.damage.is_empty(),
             waiters: Default::default(),
             stored_waiters: StoredWaiters::default(),
         }

@@ -139,7 +139,10 @@ impl StoreThread {
             });
             match found {
                 Found::Taken => {}
-                Found::Behind => self.read(batch)?,
+                Found::Behind => match self.read(batch) {
+                    Err(_) if !batch.is_empty() => return Ok(Found::Taken),
+                    read => read?,
+                },
                 Found::Nothing => break,
                 Found::Ended if batch.is_empty() => break,
                 Found::Ended => return Ok(Found::Taken),

@@ -33,7 +33,7 @@ fn outcomes(out: &mut impl Write, evidence: &Evidence) -> io::Result<()> {
     }
     let latency = record.latency();
     let [p50, p99, max] = [latency.p50, latency.p99, latency.max].map(microseconds);
-    writeln!(out, "\nFrom a frame's first transmission to its ack, which is after the commit")?;
+    writeln!(out, "\nFrom a frame's first transmission to its ack, which is after the journal's sync")?;
     writeln!(out, "  p50 {p50}   p99 {p99}   max {max}   ({} frames)", count(record.frames))
 }
 

@@ -211,10 +211,10 @@ fn entries_leave_early_only_if_stored_and_what_could_conflict_is_late_then() {
     let first = accept(&mut window, 1, 0, 0);
     accept(&mut window, 2, 1, 1);
     window.durable(first.after());
-    assert_eq!(window.expire_early(at(1_000), 10), 0, "nothing is stored");
+    assert_eq!(window.expire_early(at(2_000), at(1_000), 10), 0, "nothing is stored");
     window.stored(first.after());
-    assert_eq!(window.expire_early(at(0), 10), 0, "too young");
-    assert_eq!(window.expire_early(at(1_000), 10), 1);
+    assert_eq!(window.expire_early(at(2_000), at(0), 10), 0, "too young");
+    assert_eq!(window.expire_early(at(2_000), at(1_000), 10), 1);
     assert_eq!((window.first_position(), window.known_from()), (first.after(), at(MINUTE_US)));
     assert!(!window.is_fresh(at(MINUTE_US - 1), at(MINUTE_US)));
     assert!(window.is_fresh(at(MINUTE_US), at(MINUTE_US)));
@@ -229,4 +229,13 @@ fn restored_entries_know_no_limit_and_are_pending_until_durable() {
     assert_eq!((window.len(), window.pending()), (3, 3));
     assert_eq!(window.check(key(2), at(5), &beacon(1)), Standing::Duplicate(Position(2)));
     assert_eq!(window.accept(key(9), at(0), &beacon(1), at(0)), Err(Full));
+}
+
+#[test]
+fn entries_of_a_clock_that_was_set_back_leave_early() {
+    let mut window = window(10);
+    let first = accept(&mut window, 1, 5_000, 5_000);
+    window.stored(first.after());
+    assert_eq!(window.expire_early(at(5_000), at(0), 10), 0, "it was accepted just now");
+    assert_eq!(window.expire_early(at(4_999), at(0), 10), 1);
 }
