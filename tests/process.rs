@@ -27,6 +27,9 @@ mod kill;
 #[path = "process/reload.rs"]
 mod reload;
 #[cfg(test)]
+#[path = "process/scene.rs"]
+mod scene;
+#[cfg(test)]
 #[path = "process/start.rs"]
 mod start;
 #[cfg(test)]

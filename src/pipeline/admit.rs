@@ -9,7 +9,9 @@ use tokio::time::{Duration, timeout};
 use super::answer::{Admitted, AdmittedPreferences, PendingPreferences, PreferencesAnswer};
 use super::batch::BatchLimits;
 use super::core::{Core, EnqueueTimes, State};
-use super::decide::{Candidate, FrameClaim, FrameOf, Judged, LateAnswer, Times, beacon_of, decide};
+use super::decide::{
+    Candidate, FrameClaim, FrameOf, Judged, LateAnswer, LateQuestion, Times, beacon_of, decide,
+};
 use super::directory::{Directory, DirectorySettings, Tier, TierSettings};
 use super::frames::Recorded;
 use super::judge::{BeaconVerdict, Rules};
@@ -327,7 +329,7 @@ impl Admitter {
         let mut candidates = self.judge(frame);
         let pipeline = Arc::clone(&self.pipeline);
         let room = self.room_for(&pipeline, frame, &mut candidates, &mut stage).await;
-        let (asked, fresh_at, asked_at_position) = {
+        let (asked, fresh_at, question) = {
             let mut state = pipeline.core.lock();
             // The wait for room may have been long: what is late is told by the time it is over.
             let now = pipeline.clock.read().now;
@@ -337,18 +339,14 @@ impl Admitter {
                 let admitted = self.decide_within(room, &mut state, times, frame, &LateAnswer::NotAsked);
                 return (admitted, stage, times.decided_at);
             }
-            (asked, now, state.window.next_position())
+            (asked, now, LateQuestion::new(&state))
         };
         // Nobody else's decisions wait for this frame's question.
         drop(room);
-        let asked_at = tokio::time::Instant::now();
-        let late = pipeline.late_answer(asked).await;
+        let answer = pipeline.late_answer(asked).await;
         let room = self.room_for(&pipeline, frame, &mut candidates, &mut stage).await;
         let mut state = pipeline.core.lock();
-        // What was accepted since the question must be in the window still: the answer may not know of it.
-        let stale = asked_at.elapsed() > pipeline.question_timeout
-            || state.window.first_position() > asked_at_position;
-        let late = if stale { LateAnswer::CannotBeAsked } else { late };
+        let late = question.worth(answer, &state, pipeline.question_timeout);
         let times = Times::new(fresh_at, pipeline.clock.read().now, frame.received.at);
         let admitted = self.decide_within(room, &mut state, times, frame, &late);
         (admitted, stage, times.decided_at)

@@ -210,14 +210,10 @@ impl Core {
     /// Lets stored entries leave the window before their time where they are all that keeps the journal from going on.
     pub(super) fn expire_early(&self, now: Timestamp, accepted_before: Timestamp, at_most: usize) -> usize {
         let mut state = self.lock();
-        let absent = state.absent.iter().map(|store| store.next).min().unwrap_or(u64::MAX);
-        if state.checkpoints.kept_from(state.first_identity()) >= state.unfinished_from().min(absent) {
+        if state.checkpoints.kept_from(state.first_identity()) >= state.kept_for_stores_from() {
             return 0;
         }
-        let left = state.window.expire_early(now, accepted_before, at_most);
-        let first = state.window.first_position();
-        state.numbering.forget_before(first);
-        left
+        state.let_leave(|window| window.expire_early(now, accepted_before, at_most))
     }
 
     /// What the journal is to remember, and the lowest entry that it must keep.
@@ -229,12 +225,11 @@ impl Core {
             known_from: state.window.known_from(),
             past_known: state.past_known,
         };
-        let absent = state.absent.iter().map(|store| store.next).min().unwrap_or(u64::MAX);
         let first = state.first_identity();
         // All that is durable has left the window: nothing that is durable is kept for it.
         let emptied = state.window.len() as u64 == state.window.pending();
         let of_window = if emptied { state.undurable_from } else { state.checkpoints.kept_from(first) };
-        let keep_from = of_window.min(state.unfinished_from()).min(absent);
+        let keep_from = of_window.min(state.kept_for_stores_from());
         state.checkpoints.forget_before(first);
         (remembered, keep_from)
     }
@@ -261,7 +256,7 @@ impl State {
                     .is_none_or(|identity| identity >= self.stored_identities())
     }
 
-    /// Whether a store has not finished all that is durable.
+    /// Whether a store has not finished all that was accepted.
     pub(super) fn has_backlog(&self) -> bool {
         self.unfinished_from() < self.next_number
     }
@@ -327,19 +322,16 @@ impl State {
     pub(super) fn wait(&mut self, effect: Effect, mut waits: Waits) -> (oneshot::Receiver<Settled>, usize) {
         let (settled, receiver) = oneshot::channel();
         let number = self.next_number - 1;
-        if number < self.undurable_from {
-            waits.places = 0;
-        }
-        let waiter = JournalWaiter { number, waits, effect, settled };
         if number >= self.undurable_from {
-            self.waiters.push_back(waiter);
-        } else {
-            self.ledger.apply(&waiter.effect, true);
-            if let Some(settled) = self.durable_told(waiter) {
-                let _ = settled.send(Settled::Durable { dead_lettered: 0, at: Instant::now() });
-            }
+            self.waiters.push_back(JournalWaiter { number, waits, effect, settled });
+            return (receiver, waits.places);
         }
-        (receiver, waits.places)
+        self.ledger.apply(&effect, true);
+        waits.places = 0;
+        if let Some(settled) = self.durable_told(JournalWaiter { number, waits, effect, settled }) {
+            let _ = settled.send(Settled::Durable { dead_lettered: 0, at: Instant::now() });
+        }
+        (receiver, 0)
     }
 
     /// Whom to tell that a waiter's entries are durable; none while it waits for stores too.
@@ -360,21 +352,29 @@ impl State {
     /// stay for as long as it was. Tells whether any left.
     pub(super) fn expire_of_the_future(&mut self, now: Timestamp) -> bool {
         let never = Timestamp::from_micros(i64::MIN);
-        let left = self.window.expire_early(now, never, EXPIRED_BESIDE);
-        let first = self.window.first_position();
-        self.numbering.forget_before(first);
-        left > 0
+        self.let_leave(|window| window.expire_early(now, never, EXPIRED_BESIDE)) > 0
     }
 
     pub(super) fn expire(&mut self, now: Timestamp, at_most: usize) {
-        self.window.expire(now, at_most);
-        let first = self.window.first_position();
-        self.numbering.forget_before(first);
+        self.let_leave(|window| window.expire(now, at_most));
+    }
+
+    /// Lets entries leave the window, and forgets the numbers of those that did. Answers how many.
+    fn let_leave(&mut self, leave: impl FnOnce(&mut DuplicateWindow) -> usize) -> usize {
+        let left = leave(&mut self.window);
+        self.numbering.forget_before(self.window.first_position());
+        left
     }
 
     /// The lowest entry that a configured store has not finished.
     pub(super) fn unfinished_from(&self) -> u64 {
         self.events.as_ref().map_or(self.record.next, |events| events.next.min(self.record.next))
+    }
+
+    /// The lowest entry that any store needs of the journal, those included that are not configured now.
+    fn kept_for_stores_from(&self) -> u64 {
+        let absent = self.absent.iter().map(|store| store.next).min();
+        absent.unwrap_or(u64::MAX).min(self.unfinished_from())
     }
 
     fn stored_identities(&self) -> u64 {

@@ -1,6 +1,6 @@
 //! Deciding a frame against the duplicate window, in index order and under the lock.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::answer::{Admitted, Answer, PendingAnswer};
 use super::core::{EnqueueTimes, State};
@@ -16,7 +16,7 @@ use crate::domain::identity::CustomerIdentity;
 use crate::domain::outcome::{Outcome, OutcomeCounts, UndecidedReason};
 use crate::domain::sighting::ClaimedSighting;
 use crate::domain::time::Timestamp;
-use crate::domain::window::{CustomerKey, SPACING_US, Standing};
+use crate::domain::window::{CustomerKey, Position, SPACING_US, Standing};
 use crate::journal::EntryKind;
 
 /// A sighting on its way through the rules.
@@ -42,6 +42,28 @@ pub(super) enum LateAnswer {
     /// Identities near them, ordered by customer.
     Near(Vec<(CustomerKey, CustomerIdentity)>),
     CannotBeAsked,
+}
+
+/// A question about late sightings under way.
+#[derive(Debug)]
+pub(super) struct LateQuestion {
+    asked_at: tokio::time::Instant,
+    /// The position of what was accepted first since.
+    next_position: Position,
+}
+
+impl LateQuestion {
+    /// Asked now.
+    pub(super) fn new(state: &State) -> Self {
+        Self { asked_at: tokio::time::Instant::now(), next_position: state.window.next_position() }
+    }
+
+    /// What its answer is worth now: it may not know of what was accepted since, which must be in the window still; and
+    /// it was given in time.
+    pub(super) fn worth(&self, answer: LateAnswer, state: &State, timeout: Duration) -> LateAnswer {
+        let stale = self.asked_at.elapsed() > timeout || state.window.first_position() > self.next_position;
+        if stale { LateAnswer::CannotBeAsked } else { answer }
+    }
 }
 
 impl LateAnswer {

@@ -120,7 +120,7 @@ impl Journaling {
             match self.appender.append(&[], Some(&state)) {
                 Ok(()) => {
                     self.kept_state(state, keep_from);
-                    self.works();
+                    self.health.works();
                 }
                 Err(error) => self.fails(&error),
             }
@@ -163,7 +163,7 @@ impl Journaling {
                 }
             }
         };
-        self.works();
+        self.health.works();
         let durable_at = Instant::now();
         let unneeded = self.pipeline.core.durable(entries, durable_at);
         self.time(group, begun_at, durable_at);
@@ -221,10 +221,6 @@ impl Journaling {
             AppendError::Io(_) => Trouble::Unavailable,
         };
         self.health.fails(trouble, error.to_string());
-    }
-
-    fn works(&self) {
-        self.health.works();
     }
 
     /// Waits, and tells whether the daemon stops.

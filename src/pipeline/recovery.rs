@@ -10,7 +10,7 @@ use super::numbering::Numbering;
 use super::progress::{Checkpoints, StoreProgress};
 use super::waiting::StoredWaiters;
 use crate::domain::time::Timestamp;
-use crate::domain::window::{CustomerHasher, DuplicateWindow, WindowLimits};
+use crate::domain::window::{CustomerHasher, DuplicateWindow, Position, WindowLimits};
 use crate::faults::{Mutant, mutant};
 use crate::journal::{self, EntryKind, JournalEntry, JournalState, OpenError, Opened, Recovery, StoreCursor};
 
@@ -47,7 +47,7 @@ struct ReplayFound {
     accepted: u64,
 }
 
-/// Opens the journal and rebuilds what is decided on. `stores` are those configured.
+/// Opens the journal and rebuilds what is decided on. `record` and `events` are the stores configured.
 pub(super) fn recover(
     settings: &PipelineSettings,
     hasher: &CustomerHasher,
@@ -144,8 +144,7 @@ impl Rebuilding<'_> {
             let own = replays().filter(|replay| replay.store == name);
             ledger.found(own.map(|replay| replay.identities).sum());
             // What was lost right there is counted when it is read; what was recycled is passed over.
-            let next = cursor.next;
-            (StoreProgress { name, next, first_identity: cursor.first_identity }, ledger)
+            (StoreProgress { name, next: cursor.next, first_identity: cursor.first_identity }, ledger)
         };
         let (record, system_of_record) = progress(record);
         let (events, events_ledger) = events.map(&mut progress).unzip();
@@ -163,7 +162,7 @@ impl Rebuilding<'_> {
         }
         let stored = numbering.position_of(record.first_identity);
         let durable = next.number() - window.pending();
-        window.stored(stored.min(crate::domain::window::Position::new(durable)));
+        window.stored(stored.min(Position::new(durable)));
         State {
             window,
             numbering,

@@ -7,7 +7,7 @@ use tokio::sync::{SemaphorePermit, oneshot};
 use super::admit::Pipeline;
 use super::answer::Settled;
 use super::core::{EnqueueTimes, State};
-use super::decide::LateAnswer;
+use super::decide::{LateAnswer, LateQuestion};
 use super::waiting::{Effect, Waits};
 use crate::domain::block::Block;
 use crate::domain::frame::AckLevel;
@@ -83,40 +83,40 @@ impl Pipeline {
         let identity = letter.block.identities.first();
         let key = |identity: &CustomerIdentity| self.hasher.key(identity.customer_id.as_str().as_bytes());
         let of = identity.map(|identity| (key(identity), identity));
-        let begun = self.decide_replay(letter, of, &LateAnswer::NotAsked).await;
-        let (None, Some((_, identity))) = (&begun, of) else {
-            return begun.unwrap_or(Begun::Decided(Replayed::Undecided));
+        let question = match self.decide_replay(letter, of, None).await {
+            Ok(begun) => return begun,
+            Err(question) => question,
         };
-        let asked_at = tokio::time::Instant::now();
-        let late = self.late_answer(vec![(identity.customer_id.clone(), identity.detected_at)]).await;
-        // As for sightings: what was accepted since is in the window only if the question is not long ago.
-        let stale = asked_at.elapsed() > self.question_timeout;
-        let late = if stale { LateAnswer::CannotBeAsked } else { late };
-        let begun = self.decide_replay(letter, of, &late).await;
+        let asked = of.map(|(_, identity)| (identity.customer_id.clone(), identity.detected_at));
+        let answer = self.late_answer(asked.into_iter().collect()).await;
+        let begun = self.decide_replay(letter, of, Some((question, answer))).await;
         begun.unwrap_or(Begun::Decided(Replayed::Undecided))
     }
 
-    /// Nothing where the system of record must be asked first.
+    /// The question, where the system of record must be asked first.
     async fn decide_replay(
         &self,
         letter: &RefusedLetter,
         of: Option<(CustomerKey, &CustomerIdentity)>,
-        late: &LateAnswer,
-    ) -> Option<Begun> {
-        let undecided = Some(Begun::Decided(Replayed::Undecided));
+        asked: Option<(LateQuestion, LateAnswer)>,
+    ) -> Result<Begun, LateQuestion> {
+        let undecided = Ok(Begun::Decided(Replayed::Undecided));
         let Some(room) = self.room(letter.block.places()).await else { return undecided };
         let mut state = self.core.lock();
         if state.is_closing() {
             return undecided;
         }
         let now = self.clock.read().now;
+        let late = asked.map_or(LateAnswer::NotAsked, |(question, answer)| {
+            question.worth(answer, &state, self.question_timeout)
+        });
         let verdict = match of {
             _ if !state.has_store(&letter.store) => Verdict::Stays(Replayed::Unconfigured),
             // Preferences have no window: a key changes only for a newer one.
             None => Verdict::Journal { accepted: false },
             Some((customer, identity)) if letter.store == state.record.name => {
                 let fresh = state.is_fresh(identity.detected_at, now);
-                let verdict = of_record(&state, customer, identity, fresh, late);
+                let verdict = of_record(&state, customer, identity, fresh, &late);
                 if matches!(verdict, Verdict::Journal { accepted: true }) {
                     let position = state.window.next_position();
                     let next_identity = state.next_identity;
@@ -125,11 +125,11 @@ impl Pipeline {
                 }
                 verdict
             }
-            Some((customer, identity)) => of_event(&state, customer, identity, late),
+            Some((customer, identity)) => of_event(&state, customer, identity, &late),
         };
         match verdict {
-            Verdict::Ask => None,
-            Verdict::Stays(replayed) => Some(Begun::Decided(replayed)),
+            Verdict::Ask => Err(LateQuestion::new(&state)),
+            Verdict::Stays(replayed) => Ok(Begun::Decided(replayed)),
             Verdict::Journal { accepted } => {
                 let times = EnqueueTimes {
                     accepted_at: now,
@@ -138,7 +138,7 @@ impl Pipeline {
                 };
                 let kind = EntryKind::Replay { store: letter.store.clone(), accepted };
                 state.enqueue(letter.block.clone(), kind, times);
-                Some(Begun::Journal(wait(&mut state, room)))
+                Ok(Begun::Journal(wait(&mut state, room)))
             }
         }
     }

@@ -16,7 +16,7 @@ use super::threads::PipelineParts;
 use crate::backoff::Backoff;
 use crate::domain::time::Timestamp;
 use crate::faults::{Mutant, mutant};
-use crate::journal::JournalReader;
+use crate::journal::{DamagedRange, JournalReader};
 use crate::latency::Stage;
 use crate::ports::{BatchWriter, Clock, Delivery, LatestIdentities};
 
@@ -175,7 +175,7 @@ impl StoreThread {
         Ok(())
     }
 
-    fn lose(&self, batch: &mut Batch, range: &crate::journal::DamagedRange) {
+    fn lose(&self, batch: &mut Batch, range: &DamagedRange) {
         tracing::error!(store = self.store, %range, "identities of a damaged part of the journal are lost");
         batch.lose(range);
     }

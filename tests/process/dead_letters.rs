@@ -5,23 +5,11 @@ use serde_json::Value;
 use crate::harness::frames;
 use crate::harness::home::Home;
 use crate::harness::store;
-use crate::model::Beacon;
 use crate::model::generated::heard;
+use crate::scene::table;
 
 /// The exit code where no daemon can be asked.
 const UNAVAILABLE: i32 = 69;
-
-fn table() -> Beacon {
-    Beacon {
-        id: uuid::Uuid::from_u128(1),
-        store: "store".to_owned(),
-        major: 1,
-        minor: 1,
-        location: None,
-        location_type: None,
-        status: "active".to_owned(),
-    }
-}
 
 /// Has the store refuse a customer, or take everybody again.
 fn refuse(home: &Home, customer: Option<&str>) {

@@ -7,26 +7,14 @@ use std::process::Command;
 
 use crate::harness::home::Home;
 use crate::harness::{PATIENCE, frames, store};
-use crate::model::Beacon;
 use crate::model::generated::heard;
+use crate::scene::table;
 
 /// A small journal, since the disk is small.
 const CONFIG: &str = "[journal]\nsegment_bytes = 4194304\nmax_bytes = 16777216\n";
 
 /// Room for the journal, the store and a little more.
 const DISK_BYTES: u64 = 40 << 20;
-
-fn table() -> Beacon {
-    Beacon {
-        id: uuid::Uuid::from_u128(1),
-        store: "store".to_owned(),
-        major: 1,
-        minor: 1,
-        location: None,
-        location_type: None,
-        status: "active".to_owned(),
-    }
-}
 
 /// A file system of its own at a path, gone at the end.
 struct Disk(PathBuf);

@@ -6,22 +6,10 @@ use crate::harness::PATIENCE;
 use crate::harness::daemon::Daemon;
 use crate::harness::frames;
 use crate::harness::home::Home;
-use crate::model::Beacon;
 use crate::model::generated::heard;
+use crate::scene::table;
 
 const WITHOUT: &str = "[sessions]\nmax_tcp = 100\n";
-
-fn table() -> Beacon {
-    Beacon {
-        id: uuid::Uuid::from_u128(1),
-        store: "store".to_owned(),
-        major: 1,
-        minor: 1,
-        location: None,
-        location_type: None,
-        status: "active".to_owned(),
-    }
-}
 
 /// A daemon with this configuration, and its beacon.
 fn serving(toml: &str) -> (Home, Daemon) {

@@ -10,8 +10,9 @@ use crate::harness::home::Home;
 use crate::harness::reply::Reply;
 use crate::harness::store;
 use crate::harness::udp::UdpGateway;
+use crate::model::Sighting;
 use crate::model::generated::heard;
-use crate::model::{Beacon, Sighting};
+use crate::scene::table;
 
 const GATEWAY: &str = "gateway";
 
@@ -23,18 +24,6 @@ const GOODBYES: usize = 3;
 
 /// Gateways that come too late, from as many ports: whichever of the daemon's sockets they reach.
 const NEWCOMERS: usize = 8;
-
-fn table() -> Beacon {
-    Beacon {
-        id: uuid::Uuid::from_u128(1),
-        store: "store".to_owned(),
-        major: 1,
-        minor: 1,
-        location: None,
-        location_type: None,
-        status: "active".to_owned(),
-    }
-}
 
 fn strong(customer: &str) -> Sighting {
     heard(customer.into(), crate::harness::now_us(), &table(), -40)

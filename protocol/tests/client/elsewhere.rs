@@ -7,7 +7,8 @@ use beacon_protocol::{Goodbye, GoodbyeReason, OutcomeCode, Pong, RefusalCode, We
 use tokio::time::Instant;
 
 use crate::daemon::{
-    EPOCH, IDLE_TIMEOUT, OwnedHello, PONG_TIMEOUT, Received, TcpDaemon, UdpDaemon, all, refusal, welcome,
+    Connection, EPOCH, IDLE_TIMEOUT, OwnedHello, PONG_TIMEOUT, Received, TcpDaemon, UdpDaemon, all, refusal,
+    welcome,
 };
 use crate::{BASE, PATIENCE, answer, event, frame};
 
@@ -186,19 +187,24 @@ async fn a_daemon_that_forgot_a_session_of_use_is_told_at_once_before_any_other(
     drop(gateway);
 }
 
-#[tokio::test]
-async fn a_daemon_that_answers_no_ping_is_left() {
-    let (first, second) = (TcpDaemon::bind().await, TcpDaemon::bind().await);
-    let config = config(first.config(), &[&second.config()]);
+/// A session with a daemon whose sessions are soon idle.
+async fn soon_idle(config: GatewayConfig, daemon: &TcpDaemon) -> (Gateway, Connection) {
     let idle_timeout_ms = u32::try_from(IDLE_TIMEOUT.as_millis()).unwrap();
     let serve = async {
-        let mut connection = first.accept().await;
+        let mut connection = daemon.accept().await;
         let hello = connection.next().await.hello();
         connection.send(|buffer| Welcome { idle_timeout_ms, ..welcome(&hello) }.encode(buffer)).await;
         connection
     };
-    let (gateway, mut connection) = tokio::join!(Gateway::connect(config), serve);
-    let mut gateway = gateway.unwrap();
+    let (gateway, connection) = tokio::join!(Gateway::connect(config), serve);
+    (gateway.unwrap(), connection)
+}
+
+#[tokio::test]
+async fn a_daemon_that_answers_no_ping_is_left() {
+    let (first, second) = (TcpDaemon::bind().await, TcpDaemon::bind().await);
+    let config = config(first.config(), &[&second.config()]);
+    let (mut gateway, mut connection) = soon_idle(config, &first).await;
     gateway.send(frame(BASE, &["a"]), 1).await.unwrap();
     let sent = connection.next().await;
     assert!(matches!(connection.next().await, Received::Ping(_)));
@@ -212,15 +218,7 @@ async fn a_daemon_that_answers_no_ping_is_left() {
 async fn a_daemon_that_answers_pings_is_not_left_however_late_its_records() {
     let (first, second) = (TcpDaemon::bind().await, TcpDaemon::bind().await);
     let config = config(first.config(), &[&second.config()]);
-    let idle_timeout_ms = u32::try_from(IDLE_TIMEOUT.as_millis()).unwrap();
-    let serve = async {
-        let mut connection = first.accept().await;
-        let hello = connection.next().await.hello();
-        connection.send(|buffer| Welcome { idle_timeout_ms, ..welcome(&hello) }.encode(buffer)).await;
-        connection
-    };
-    let (gateway, mut connection) = tokio::join!(Gateway::connect(config), serve);
-    let mut gateway = gateway.unwrap();
+    let (mut gateway, mut connection) = soon_idle(config, &first).await;
     gateway.send(frame(BASE, &["a"]), 1).await.unwrap();
     connection.next().await.batch();
     let started = Instant::now();
