@@ -16,6 +16,7 @@ mod record;
 mod recorder;
 mod replay;
 mod report;
+mod run;
 mod scenario;
 mod session;
 mod target;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
     let mut out = std::io::stdout().lock();
     ending::exit_code(match arguments.command {
         Command::Replay(arguments) => replay::run(&arguments, &mut out),
+        Command::Run(arguments) => run::run(&arguments, &mut out),
         Command::Demo(arguments) => demo::run(&arguments, &mut out),
     })
 }
