@@ -1,6 +1,7 @@
 //! Load tester of beacond: arguments in, exit code out.
 
 mod arguments;
+mod artifacts;
 mod batches;
 mod clock;
 mod clones;
@@ -18,6 +19,7 @@ mod replay;
 mod report;
 mod scenario;
 mod session;
+mod slo;
 mod target;
 mod tracks;
 
