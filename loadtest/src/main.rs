@@ -1,6 +1,7 @@
 //! Load tester of beacond: arguments in, exit code out.
 
 mod arguments;
+mod artifacts;
 mod batches;
 mod clock;
 mod clones;
@@ -19,6 +20,7 @@ mod report;
 mod run;
 mod scenario;
 mod session;
+mod slo;
 mod target;
 mod tracks;
 
