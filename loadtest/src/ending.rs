@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use beacon_protocol::client::ClientError;
 
+use crate::scenario::ScenarioError;
 use crate::tracks::TracksError;
 
 /// How a command that could do its work ended.
@@ -13,6 +14,8 @@ pub(crate) enum Ending {
     Good,
     /// Something was never acknowledged, or not as it should be.
     Bad,
+    /// What was measured proves nothing.
+    Invalid,
     /// Somebody pressed Ctrl-C.
     Interrupted,
 }
@@ -23,6 +26,12 @@ pub(crate) enum Failure {
     /// The arguments do not fit together.
     #[error("{0}")]
     Usage(String),
+    /// There is no such scenario, or something in it is wrong.
+    #[error(transparent)]
+    Scenario(#[from] ScenarioError),
+    /// The system does not give what is needed.
+    #[error("{0}")]
+    Resources(String),
     /// The tracks cannot be read or sent.
     #[error("{file}: {source}")]
     Tracks { file: String, source: TracksError },
@@ -45,6 +54,7 @@ impl Ending {
         match self {
             Self::Good => 0,
             Self::Bad => 1,
+            Self::Invalid => 3,
             // What a shell makes of SIGINT.
             Self::Interrupted => 130,
         }
@@ -58,7 +68,8 @@ impl Failure {
             Self::Other(_) => 1,
             Self::Usage(_) => 64,
             Self::Tracks { .. } | Self::File { .. } => 65,
-            Self::Unavailable { .. } | Self::NoAddress { .. } => 69,
+            Self::Unavailable { .. } | Self::NoAddress { .. } | Self::Resources(_) => 69,
+            Self::Scenario(_) => 78,
         }
     }
 }

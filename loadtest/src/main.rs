@@ -1,6 +1,7 @@
 //! Load tester of beacond: arguments in, exit code out.
 
 mod arguments;
+mod artifacts;
 mod batches;
 mod clock;
 mod clones;
@@ -16,8 +17,10 @@ mod record;
 mod recorder;
 mod replay;
 mod report;
+mod run;
 mod scenario;
 mod session;
+mod slo;
 mod target;
 mod tracks;
 
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
     let mut out = std::io::stdout().lock();
     ending::exit_code(match arguments.command {
         Command::Replay(arguments) => replay::run(&arguments, &mut out),
+        Command::Run(arguments) => run::run(&arguments, &mut out),
         Command::Demo(arguments) => demo::run(&arguments, &mut out),
     })
 }

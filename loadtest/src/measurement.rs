@@ -1,5 +1,8 @@
 //! The result of a run as a document: what `run` writes as JSON, and what reports, `compare`, `merge` and `plan` read.
 
+#[cfg(test)]
+pub(crate) mod sample;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -47,7 +50,7 @@ pub(crate) enum VerdictKind {
 pub(crate) struct Judged {
     /// As it was written.
     pub(crate) objective: String,
-    /// In the unit of the objective: microseconds, or a plain number. None: nothing was measured.
+    /// In the unit of the objective: microseconds, percent, or a plain number. None: nothing was measured.
     pub(crate) measured: Option<f64>,
     pub(crate) holds: bool,
 }
@@ -233,6 +236,16 @@ pub(crate) struct HeatMap {
     pub(crate) rows_us: Vec<u64>,
     /// Of each column, the answers by row.
     pub(crate) columns: Vec<Vec<u64>>,
+}
+
+impl Measurement {
+    /// The points of the measured window.
+    pub(crate) fn measured_points(&self) -> impl Iterator<Item = &Point> {
+        // A point belongs where most of it lies.
+        let from = self.window.warm_up_s + self.series.every_s / 2.0;
+        let to = from + self.window.measured_s;
+        self.series.points.iter().filter(move |point| (from..to).contains(&point.at_s))
+    }
 }
 
 /// Puts a histogram of microseconds into the document.
