@@ -33,13 +33,14 @@ use beacon_protocol::client;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-pub(crate) use self::arguments::RunArguments;
+pub(crate) use self::arguments::{RunArguments, positive, share};
 use self::connect::connect_all;
 use self::course::{Course, End};
 use self::engine::{Ended, Served};
 use self::evidence_thread::EvidenceThread;
 use self::live::Live;
 use self::observer::Observer;
+pub(crate) use self::plan::scenario;
 use self::recorder::Recorder;
 use crate::clock::now_us;
 use crate::ending::{Ending, Failure};
@@ -59,7 +60,7 @@ const RECORDER_SHARDS: usize = 16;
 /// # Errors
 /// Why there was no run.
 pub(crate) fn run(arguments: &RunArguments, out: &mut impl Write) -> Result<Ending, Failure> {
-    let scenario = plan::scenario(arguments)?;
+    let scenario = scenario(arguments)?;
     let gateways = (0..scenario.population.gateways).filter(|&gateway| arguments.shard.has(gateway)).count();
     let limit = machine::raise_open_files_limit();
     if gateways as u64 + OTHER_FILES > limit {
@@ -114,9 +115,9 @@ async fn conduct(
     let scenario = Arc::new(scenario);
     let recorder = Arc::new(Recorder::new(RECORDER_SHARDS));
     let gateways = (0..scenario.population.gateways).filter(|&gateway| arguments.shard.has(gateway));
-    let posts = connect_all(&scenario, gateways, &targets, &recorder).await.map_err(|(target, source)| {
-        Failure::Unavailable { target: target.to_string(), source }
-    })?;
+    let posts = connect_all(&scenario, gateways, &targets, &recorder)
+        .await
+        .map_err(|(target, source)| Failure::Unavailable { target: target.to_string(), source })?;
 
     let (began, began_at_us) = begin(arguments)?;
     let at = began + scenario.load.duration.0;
@@ -230,7 +231,9 @@ fn stamp(arguments: &RunArguments, scenario: &Scenario, began_at_us: i64, timer_
 }
 
 fn began_at(us: i64) -> String {
-    chrono::DateTime::from_timestamp_micros(us).unwrap_or_default().to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
+    chrono::DateTime::from_timestamp_micros(us)
+        .unwrap_or_default()
+        .to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
 }
 
 fn write_files(directory: &Path, measurement: &Measurement) -> Result<(), Failure> {

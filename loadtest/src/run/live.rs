@@ -56,7 +56,8 @@ impl<'o> Live<'o> {
             )
         };
         let duration = course.scenario.load.duration.0.as_secs();
-        let (p50, p99, lag) = (quantile(Metric::Ack, 0.5), quantile(Metric::Ack, 0.99), quantile(Metric::Lag, 0.99));
+        let (p50, p99, lag) =
+            (quantile(Metric::Ack, 0.5), quantile(Metric::Ack, 0.99), quantile(Metric::Lag, 0.99));
         let in_flight = figures::count(tally.in_flight());
         writeln!(
             self.out,

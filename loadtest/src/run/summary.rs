@@ -13,7 +13,11 @@ use crate::target::listed;
 ///
 /// # Errors
 /// When it cannot be printed.
-pub(crate) fn introduce(out: &mut impl Write, scenario: &Scenario, arguments: &RunArguments) -> io::Result<()> {
+pub(crate) fn introduce(
+    out: &mut impl Write,
+    scenario: &Scenario,
+    arguments: &RunArguments,
+) -> io::Result<()> {
     let population = &scenario.population;
     let present = f64::from(population.customers) * population.present;
     let at_level_one = present / population.sighted_every.as_secs_f64();
@@ -48,7 +52,8 @@ pub(crate) fn print(
     let verdict = &measurement.verdict;
     for judged in &verdict.objectives {
         let word = if judged.holds { "ok  " } else { "FAIL" };
-        let measured = judged.measured.map_or_else(|| "not measured".to_owned(), |value| format!("{value:.3}"));
+        let measured =
+            judged.measured.map_or_else(|| "not measured".to_owned(), |value| format!("{value:.3}"));
         writeln!(out, "  {word}  {:<28} {measured}", judged.objective)?;
     }
     for reason in &verdict.invalid_because {
