@@ -22,4 +22,6 @@ pub(crate) struct Heard {
     pub(crate) rssi_dbm: i8,
     /// What it must become. `identified` is every eligible one, of which some become `duplicate`.
     pub(crate) expected: OutcomeCode,
+    /// Whether it is certain to be identified: eligible, and nothing eligible of this customer within a minute before.
+    pub(crate) opens_visit: bool,
 }

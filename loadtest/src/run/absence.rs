@@ -26,8 +26,7 @@ mod tests {
 
     #[test]
     fn the_share_of_gateways_is_away_and_may_be_so_before_the_begin() {
-        let offline =
-            Offline { gateways: 0.1, lasts: Span::seconds(60), returns_after: Span::seconds(20) };
+        let offline = Offline { gateways: 0.1, lasts: Span::seconds(60), returns_after: Span::seconds(20) };
         let away: Vec<_> = (0..200).filter_map(|gateway| absence(&offline, gateway)).collect();
         assert_eq!(away, [Absence { from_us: -40_000_000, until_us: 20_000_000 }; 20]);
         let all = Offline { gateways: 1.0, ..offline };

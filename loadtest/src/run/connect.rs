@@ -38,7 +38,8 @@ pub(crate) async fn connect_all(
     let mut connecting = JoinSet::new();
     for number in gateways {
         let target = targets[number as usize % targets.len()];
-        let (scenario, permits, recorder) = (Arc::clone(scenario), Arc::clone(&permits), Arc::clone(recorder));
+        let (scenario, permits, recorder) =
+            (Arc::clone(scenario), Arc::clone(&permits), Arc::clone(recorder));
         connecting.spawn(async move {
             // Nobody closes it.
             let _permit = permits.acquire().await;
@@ -69,11 +70,7 @@ fn post(number: u32, scenario: &Scenario, target: Target) -> Post {
         // Who sends them again knows what became of each sighting.
         resend_undecided: false,
         when_refused: WhenRefused::GiveUp,
-        ..GatewayConfig::new(
-            target,
-            Naming::gateway_id(&sessions.gateway, number),
-            now_us().unsigned_abs(),
-        )
+        ..GatewayConfig::new(target, Naming::gateway_id(&sessions.gateway, number), now_us().unsigned_abs())
     };
     Post { number, config, source: Source::new(scenario, number, from_us), absence, session: None }
 }

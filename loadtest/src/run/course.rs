@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::evidence_thread::EvidenceSender;
 use super::recorder::Recorder;
+use super::samples::SampleDesk;
 use crate::scenario::Scenario;
 
 /// When a run ends.
@@ -31,6 +32,7 @@ pub(crate) struct Course {
     pub(crate) end: watch::Receiver<End>,
     pub(crate) recorder: Arc<Recorder>,
     pub(crate) evidence: Option<EvidenceSender>,
+    pub(crate) samples: Option<SampleDesk>,
     /// What went wrong last, in words.
     trouble: Mutex<Option<String>>,
 }
@@ -44,12 +46,13 @@ impl Course {
         recorder: Arc<Recorder>,
     ) -> Self {
         let trouble = Mutex::default();
-        Self { scenario, began, began_at_us, end, recorder, evidence: None, trouble }
+        Self { scenario, began, began_at_us, end, recorder, evidence: None, samples: None, trouble }
     }
 
     /// Whether what is due then counts for the result.
     pub(crate) fn is_measured(&self, due: Instant) -> bool {
-        due >= self.began + self.scenario.load.warm_up.0
+        let load = &self.scenario.load;
+        (self.began + load.warm_up.0..self.began + load.duration.0).contains(&due)
     }
 
     /// A moment of the run, in microseconds since its begin.
@@ -67,6 +70,18 @@ impl Course {
         if let Some(evidence) = &self.evidence {
             evidence.blur();
         }
+    }
+
+    /// Whether the order in which each customer's sightings were decided is known.
+    pub(crate) fn is_exact(&self) -> bool {
+        let by_one_gateway = self.scenario.population.guests <= 0.0;
+        let in_order = self.scenario.sessions.in_flight == 1;
+        by_one_gateway && in_order && self.evidence.as_ref().is_some_and(|evidence| !evidence.is_blurred())
+    }
+
+    /// How often a gateway had to wait for the evidence's file.
+    pub(crate) fn evidence_waits(&self) -> u64 {
+        self.evidence.as_ref().map_or(0, EvidenceSender::waits)
     }
 
     pub(crate) fn trouble(&self, what: String) {

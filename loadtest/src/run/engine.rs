@@ -10,10 +10,10 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::course::{Course, End};
 use super::gateway::Post;
-use super::histograms::Histograms;
 use super::machine::OwnCores;
 use super::observer::Observer;
 use super::probe::{Probe, Timekeeping};
+use super::watch::{Watch, Watched};
 
 /// How long answers are awaited after a run was ended before its time.
 const SHORT_DRAIN: Duration = Duration::from_secs(5);
@@ -89,6 +89,16 @@ pub(crate) async fn serve(
     let timekeeping = probe.end().await;
     let drained = Instant::now().saturating_duration_since(end.borrow().at);
     Ok(Served { ended, drained, timekeeping })
+}
+
+/// Waits until everything that was sampled is found or missing; none if somebody does not want to wait.
+pub(crate) async fn finish(watch: Watch) -> Option<Watched> {
+    let mut finishing = JoinSet::new();
+    finishing.spawn_blocking(|| watch.finish());
+    tokio::select! {
+        watched = finishing.join_next() => watched?.ok(),
+        _ = tokio::signal::ctrl_c() => None,
+    }
 }
 
 fn end_now(end: &watch::Sender<End>) {

@@ -100,7 +100,8 @@ async fn note_lost(course: &Course, number: u32, desk: &Desk) {
     }
     let Some(evidence) = &course.evidence else { return };
     for Sent { order, heard, .. } in unanswered {
-        let sightings = heard.into_iter().map(|heard| SightingEvidence { heard, answered: Answered::NotListed });
+        let sightings =
+            heard.into_iter().map(|heard| SightingEvidence { heard, answered: Answered::NotListed });
         let frame = FrameEvidence {
             gateway: number,
             order,

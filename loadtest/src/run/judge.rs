@@ -38,8 +38,7 @@ impl Judgement {
 
 /// Judges the answer of a frame; `gateway` and `order` are how an example names it.
 pub(crate) fn judge(gateway: u32, order: u64, heard: &[Heard], answer: &Answer) -> Judgement {
-    let mut judgement =
-        Judgement { dead_lettered: answer.dead_lettered.into(), ..Judgement::default() };
+    let mut judgement = Judgement { dead_lettered: answer.dead_lettered.into(), ..Judgement::default() };
     match answer.status {
         RecordStatus::Decided => {}
         RecordStatus::Repeat => {
@@ -48,7 +47,10 @@ pub(crate) fn judge(gateway: u32, order: u64, heard: &[Heard], answer: &Answer) 
         }
         other => {
             judgement.wrong(heard.len() as u64, || {
-                format!("gateway {}, frame {order}: answered {other:?}, which is not of sightings", gateway + 1)
+                format!(
+                    "gateway {}, frame {order}: answered {other:?}, which is not of sightings",
+                    gateway + 1
+                )
             });
             return judgement;
         }
@@ -70,14 +72,19 @@ pub(crate) fn judge(gateway: u32, order: u64, heard: &[Heard], answer: &Answer) 
             answered => judgement.wrong(1, || {
                 let answered = answered.map_or("nothing", OutcomeCode::label);
                 let (gateway, expected) = (gateway + 1, heard.expected.label());
-                format!("gateway {gateway}, frame {order}, sighting {index}: {expected}, but answered {answered}")
+                format!(
+                    "gateway {gateway}, frame {order}, sighting {index}: {expected}, but answered {answered}"
+                )
             }),
         }
     }
     let counted_weak = judgement.outcomes[OutcomeCode::LowConfidence as usize];
     if counted_weak != weak {
         judgement.wrong(counted_weak.abs_diff(weak), || {
-            format!("gateway {}, frame {order}: {weak} of low_confidence, but answered {counted_weak}", gateway + 1)
+            format!(
+                "gateway {}, frame {order}: {weak} of low_confidence, but answered {counted_weak}",
+                gateway + 1
+            )
         });
     }
     for code in OutcomeCode::ALL.into_iter().filter(|code| LISTED.contains(&code.byte())) {
@@ -100,7 +107,7 @@ mod tests {
     use super::*;
 
     fn heard(expected: OutcomeCode) -> Heard {
-        Heard { customer: 1, beacon: 2, at_us: 3, rssi_dbm: -60, expected, ..Heard::default() }
+        Heard { customer: 1, beacon: 2, at_us: 3, rssi_dbm: -60, expected, opens_visit: false }
     }
 
     fn answer(outcomes: &[(OutcomeCode, u16)], listed: &[(u16, OutcomeCode)]) -> Answer {

@@ -8,6 +8,7 @@ use super::histograms::{Histograms, Metric};
 use super::recorder::Tally;
 use super::timeline::Vitals;
 use crate::figures;
+use crate::measurement::{Judged, Measurement};
 
 /// Seconds between lines.
 const LINE_EVERY: u64 = 5;
@@ -18,6 +19,9 @@ pub(crate) struct Moment<'m> {
     pub(crate) second: u64,
     pub(crate) tally: &'m Tally,
     pub(crate) interval: &'m Histograms,
+    /// The result, if the run were over now.
+    pub(crate) so_far: &'m Measurement,
+    pub(crate) judged: &'m [Judged],
     pub(crate) vitals: Vitals,
     /// Those that are not done.
     pub(crate) gateways: usize,
@@ -56,7 +60,8 @@ impl<'o> Live<'o> {
             )
         };
         let duration = course.scenario.load.duration.0.as_secs();
-        let (p50, p99, lag) = (quantile(Metric::Ack, 0.5), quantile(Metric::Ack, 0.99), quantile(Metric::Lag, 0.99));
+        let (p50, p99, lag) =
+            (quantile(Metric::Ack, 0.5), quantile(Metric::Ack, 0.99), quantile(Metric::Lag, 0.99));
         let in_flight = figures::count(tally.in_flight());
         writeln!(
             self.out,

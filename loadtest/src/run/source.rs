@@ -51,14 +51,24 @@ impl Source {
                 beacon: self.layout.beacons_of(store).start + 2,
                 at_us: self.next_us,
                 rssi_dbm: if self.next % 7 == 0 { -90 } else { -50 },
-                expected: if self.next % 7 == 0 { OutcomeCode::LowConfidence } else { OutcomeCode::Identified },
+                expected: if self.next % 7 == 0 {
+                    OutcomeCode::LowConfidence
+                } else {
+                    OutcomeCode::Identified
+                },
+                opens_visit: self.next < customers.end - customers.start && self.next % 7 != 0,
             });
             self.next += 1;
             self.next_us += self.every_us;
         }
     }
 
-    pub(crate) fn frame(&mut self, heard: &[Heard], _limits: FrameLimits, began_at_us: i64) -> Result<(OutgoingFrame, usize), EncodeError> {
+    pub(crate) fn frame(
+        &mut self,
+        heard: &[Heard],
+        _limits: FrameLimits,
+        began_at_us: i64,
+    ) -> Result<(OutgoingFrame, usize), EncodeError> {
         let taken = heard.len().min(self.batch).min(40);
         let ids: Vec<_> = heard.iter().map(|heard| Naming::customer_id(heard.customer)).collect();
         let mut beacons = Vec::new();
@@ -72,6 +82,9 @@ impl Source {
                 customer_id: id,
             });
         }
-        Ok((OutgoingFrame::sightings(TimeBase::Utc(began_at_us + heard[0].at_us), &beacons, &sightings)?, taken))
+        Ok((
+            OutgoingFrame::sightings(TimeBase::Utc(began_at_us + heard[0].at_us), &beacons, &sightings)?,
+            taken,
+        ))
     }
 }
