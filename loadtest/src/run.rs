@@ -27,6 +27,7 @@ mod stamp;
 mod stores;
 mod summary;
 mod timeline;
+mod view;
 mod watch;
 
 use std::io::Write;
@@ -86,7 +87,7 @@ pub(crate) fn run(arguments: &RunArguments, out: &mut impl Write) -> Result<Endi
              machines run a part each with --shard"
         )));
     }
-    let directory = directory(arguments, &scenario)?;
+    let directory = directory(arguments, &scenario);
     let runtime = tokio::runtime::Runtime::new().context("cannot start a runtime")?;
     let conducted = conduct(arguments, Arc::new(scenario), &objectives, &directory, out);
     let result = runtime.block_on(Box::pin(conducted));
@@ -106,13 +107,11 @@ pub(crate) fn run(arguments: &RunArguments, out: &mut impl Write) -> Result<Endi
     })
 }
 
-/// The report's directory, made.
-fn directory(arguments: &RunArguments, scenario: &Scenario) -> Result<PathBuf, Failure> {
+/// The report's directory.
+fn directory(arguments: &RunArguments, scenario: &Scenario) -> PathBuf {
     let time = stamp::utc_text(now_us()).replace([':', '-'], "");
     let name = || PathBuf::from(format!("loadtest-{}-{}", scenario.name, time.get(..15).unwrap_or_default()));
-    let directory = arguments.out.clone().unwrap_or_else(name);
-    std::fs::create_dir_all(&directory).with_context(|| format!("cannot use {}", directory.display()))?;
-    Ok(directory)
+    arguments.out.clone().unwrap_or_else(name)
 }
 
 async fn conduct(
@@ -138,9 +137,9 @@ async fn conduct(
     let recorder = Arc::new(Recorder::new(RECORDER_SHARDS));
     let gateways = (0..scenario.population.gateways).filter(|&gateway| arguments.shard.has(gateway));
     let posts = Box::pin(connect_all(&scenario, gateways, &targets, &recorder)).await;
-    let posts =
-        posts.map_err(|(target, source)| Failure::Unavailable { target: target.to_string(), source })?;
+    let posts = posts.map_err(|(target, source)| Failure::Unavailable { target, source })?;
 
+    std::fs::create_dir_all(directory).with_context(cannot_write)?;
     let (began, began_at_us) = begin(arguments)?;
     let at = began + scenario.load.duration.0;
     let end = End { at, drained: at + scenario.load.drain.0, is_early: false };
@@ -159,7 +158,7 @@ async fn conduct(
         daemon: daemon.transpose().context("cannot start a thread")?,
         objectives,
         abort_on_fail: arguments.abort_on_fail,
-        live: Live::new(out, arguments.quiet),
+        live: Live::begin(out, &scenario, arguments.quiet).context("cannot use the terminal")?,
         interval: Histograms::default(),
         second: 0,
     };
@@ -171,6 +170,7 @@ async fn conduct(
         return Ok((Measurement::default(), ended));
     }
 
+    observer.live.end();
     watch.stop_reading();
     let mut course = Arc::into_inner(course).context("a gateway is still at work")?;
     course.samples = None;

@@ -26,13 +26,13 @@ const LOOPBACK_ADDRESSES: u32 = 64_000;
 /// Connects these gateways and gets their customers into their places; those that are away at the begin are not connected.
 ///
 /// # Errors
-/// The first gateway that could not be connected, and why.
+/// The target and the gateway that could not be connected, and why.
 pub(crate) async fn connect_all(
     scenario: &Arc<Scenario>,
     gateways: impl Iterator<Item = u32>,
     targets: &[Target],
     recorder: &Arc<Recorder>,
-) -> Result<Vec<Post>, (Target, ClientError)> {
+) -> Result<Vec<Post>, (String, ClientError)> {
     let gives_up = Instant::now() + scenario.sessions.connect_within.0;
     let permits = Arc::new(Semaphore::new(AT_ONCE));
     let mut connecting = JoinSet::new();
@@ -45,12 +45,16 @@ pub(crate) async fn connect_all(
             let _permit = permits.acquire().await;
             let post = post(number, &scenario, target);
             let connected = Box::pin(connect(post, gives_up, &recorder)).await;
-            connected.map_err(|error| (target, error))
+            connected.map_err(|error| {
+                (format!("{target} ({})", Naming::gateway_id(&scenario.sessions.gateway, number)), error)
+            })
         });
     }
     let mut posts = Vec::with_capacity(connecting.len());
     while let Some(connected) = connecting.join_next().await {
-        posts.push(connected.map_err(|error| (targets[0], ClientError::System(error.to_string())))??);
+        posts.push(
+            connected.map_err(|error| (targets[0].to_string(), ClientError::System(error.to_string())))??,
+        );
     }
     Ok(posts)
 }

@@ -58,7 +58,7 @@ impl Observer<'_> {
             vitals,
             gateways,
         };
-        self.live.show(course, &moment)?;
+        self.live.show(&moment)?;
         Ok(self.abort_on_fail && has_failed)
     }
 
