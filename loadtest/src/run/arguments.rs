@@ -1,5 +1,6 @@
 //! What `loadtest run` can be told.
 
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -56,6 +57,9 @@ pub(crate) struct RunArguments {
     /// DynamoDB's table: sampled events are looked for there.
     #[arg(long, value_name = "TABLE")]
     pub(crate) dynamodb_table: Option<String>,
+    /// Suffixes of the table's partition keys, as in the daemon's [dynamodb].
+    #[arg(long, value_name = "N", default_value = "1", requires = "dynamodb_table")]
+    pub(crate) dynamodb_suffixes: NonZeroU16,
     /// Where the report goes [default: loadtest-NAME-TIME].
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,

@@ -4,6 +4,7 @@ use crate::ending::Failure;
 use crate::scenario::{self, Scenario, Span};
 
 use super::arguments::RunArguments;
+use crate::slo::Objective;
 
 /// The scenario as it is to run.
 ///
@@ -30,6 +31,15 @@ pub(crate) fn scenario(arguments: &RunArguments) -> Result<Scenario, Failure> {
         scenario.population.present = present(&scenario, rate)?;
     }
     scenario.refusal().map_or(Ok(scenario), |refusal| Err(Failure::Usage(refusal)))
+}
+
+/// What the run must show.
+///
+/// # Errors
+/// The first that is none.
+pub(crate) fn objectives(scenario: &Scenario) -> Result<Vec<Objective>, Failure> {
+    let objectives = scenario.verdict.slo.iter().map(|text| text.parse::<Objective>());
+    objectives.collect::<Result<_, _>>().map_err(|error| Failure::Usage(error.to_string()))
 }
 
 /// The share of customers that makes so many sightings a second.

@@ -171,7 +171,12 @@ impl<'c> Sending<'c> {
     ) -> Result<(), ClientError> {
         let mut rest = heard;
         while !rest.is_empty() {
-            let (frame, taken) = self.source.frame(rest, sender.limits(), self.course.began_at_us)?;
+            let (limits, began_at_us) = (sender.limits(), self.course.began_at_us);
+            let made = match class {
+                Class::Again { .. } => self.source.frame_again(rest, limits, began_at_us)?,
+                Class::Live | Class::Backlog => self.source.frame(rest, limits, began_at_us)?,
+            };
+            let Some((frame, taken)) = made else { break };
             let (part, behind) = rest.split_at(taken.min(rest.len()));
             rest = behind;
             self.note_lag(class, due);
@@ -225,6 +230,11 @@ impl<'c> Sending<'c> {
             shard.tally.frames_scheduled += 1;
             shard.tally.frames_late += u64::from(lag > self.course.scenario.verdict.lag_limit.0);
         }
+    }
+
+    /// Of everything that was put into frames.
+    pub(super) const fn fingerprint(&self) -> u32 {
+        self.source.fingerprint()
     }
 
     /// What was due until the end and was never handed over has no answer either. It is told frame by frame, so that it
