@@ -12,12 +12,14 @@ mod evidence;
 mod figures;
 mod find_max;
 mod frames;
+mod generate;
 mod level;
 mod measurement;
 mod pace;
 mod population;
 mod record;
 mod recorder;
+mod registry;
 mod replay;
 mod report;
 mod run;
@@ -51,6 +53,8 @@ fn main() -> ExitCode {
     ending::exit_code(match arguments.command {
         Command::Replay(arguments) => replay::run(&arguments, &mut out),
         Command::FindMax(arguments) => find_max::run(&arguments, &mut out),
+        Command::Registry(arguments) => registry::run(&arguments, &mut out),
+        Command::Generate(arguments) => generate::run(&arguments, &mut out),
         Command::Run(arguments) => run::run(&arguments, &mut out),
         Command::Demo(arguments) => demo::run(&arguments, &mut out),
     })

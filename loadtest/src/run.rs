@@ -40,7 +40,7 @@ use beacon_protocol::client;
 use tokio::sync::watch as tokio_watch;
 use tokio::time::Instant;
 
-pub(crate) use self::arguments::{RunArguments, positive, share};
+pub(crate) use self::arguments::{RunArguments, ScenarioArguments, Shard, positive, share};
 use self::connect::connect_all;
 use self::course::{Course, End};
 use self::daemon::{DaemonWatch, Page};

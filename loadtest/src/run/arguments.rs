@@ -18,27 +18,8 @@ BEACOND_REDIS_URL; for DynamoDB the AWS SDK's own chain, and BEACOND_DYNAMODB_EN
 #[derive(Debug, Clone, Args)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct RunArguments {
-    /// A scenario that ships with the tool (smoke, pilot, ten-million-lunch, ten-million-census, reconnect-storm, backlog),
-    /// or a TOML file.
-    #[arg(long, value_name = "NAME|FILE", default_value = "smoke")]
-    pub(crate) scenario: String,
-    /// Changes a key of the scenario, such as load.profile=spike. May be given several times.
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub(crate) set: Vec<String>,
-    /// So many times as many customers, stores and gateways.
-    #[arg(long, value_name = "X", value_parser = positive)]
-    pub(crate) scale: Option<f64>,
-    /// Sightings a second where the level is 1: as many customers are present as make them.
-    #[arg(long, value_name = "R", value_parser = positive)]
-    pub(crate) rate: Option<f64>,
-    /// How long sightings are sent, warm-up included.
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
-    pub(crate) duration: Option<std::time::Duration>,
-    #[arg(long, value_name = "N")]
-    pub(crate) gateways: Option<u32>,
-    /// The same seed makes the same sightings.
-    #[arg(long, value_name = "N")]
-    pub(crate) seed: Option<u64>,
+    #[command(flatten)]
+    pub(crate) scenario: ScenarioArguments,
     /// The daemon, as tcp://HOST:PORT or udp://HOST:PORT. Gateways are dealt out to several.
     #[arg(long, required = true, value_name = "TARGET", value_delimiter = ',')]
     pub(crate) target: Vec<Target>,
@@ -87,6 +68,33 @@ pub(crate) struct RunArguments {
     /// Print the verdict only.
     #[arg(long)]
     pub(crate) quiet: bool,
+}
+
+/// Which scenario, and what goes over it.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ScenarioArguments {
+    /// A scenario that ships with the tool (smoke, pilot, ten-million-lunch, ten-million-census, reconnect-storm, backlog),
+    /// or a TOML file.
+    #[arg(long, value_name = "NAME|FILE", default_value = "smoke")]
+    pub(crate) scenario: String,
+    /// Changes a key of the scenario, such as load.profile=spike. May be given several times.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// So many times as many customers, stores and gateways.
+    #[arg(long, value_name = "X", value_parser = positive)]
+    pub(crate) scale: Option<f64>,
+    /// Sightings a second where the level is 1: as many customers are present as make them.
+    #[arg(long, value_name = "R", value_parser = positive)]
+    pub(crate) rate: Option<f64>,
+    /// How long sightings are sent, warm-up included.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(crate) duration: Option<std::time::Duration>,
+    /// Gateways, between which customers and stores are dealt out.
+    #[arg(long, value_name = "N")]
+    pub(crate) gateways: Option<u32>,
+    /// The same seed makes the same sightings.
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
 }
 
 /// A part of several.

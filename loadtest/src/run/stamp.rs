@@ -43,7 +43,7 @@ pub(crate) fn stamp(
         ack_level: ack_level.to_owned(),
         scenario: toml::to_string(scenario).unwrap_or_default(),
         scenario_name: scenario.name.clone(),
-        scale: arguments.scale.unwrap_or(1.0),
+        scale: arguments.scenario.scale.unwrap_or(1.0),
         seed: scenario.seed,
         fingerprint,
         shards: vec![arguments.shard.to_string()],
