@@ -17,6 +17,7 @@ pub(crate) struct Source {
     next: u32,
     batch: usize,
     from_us: i64,
+    weak: bool,
 }
 
 impl Source {
@@ -33,6 +34,7 @@ impl Source {
             next: 0,
             batch: scenario.sessions.batch.into(),
             from_us,
+            weak: scenario.shares.low_confidence > 0.0,
         }
     }
 
@@ -50,13 +52,13 @@ impl Source {
                 customer,
                 beacon: self.layout.beacons_of(store).start + 2,
                 at_us: self.next_us,
-                rssi_dbm: if self.next % 7 == 0 { -90 } else { -50 },
-                expected: if self.next % 7 == 0 {
+                rssi_dbm: if self.weak && self.next % 7 == 0 { -90 } else { -50 },
+                expected: if self.weak && self.next % 7 == 0 {
                     OutcomeCode::LowConfidence
                 } else {
                     OutcomeCode::Identified
                 },
-                opens_visit: self.next < customers.end - customers.start && self.next % 7 != 0,
+                opens_visit: self.next < customers.end - customers.start && (!self.weak || self.next % 7 != 0),
             });
             self.next += 1;
             self.next_us += self.every_us;
