@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::find_max::FindMaxArguments;
 use crate::run::RunArguments;
 use crate::target::Target;
 
@@ -21,6 +22,8 @@ pub(crate) enum Command {
     Replay(ReplayArguments),
     /// Simulates gateways and their customers against a daemon, measures, and gives a verdict.
     Run(RunArguments),
+    /// Looks for the highest load at which the objectives hold.
+    FindMax(FindMaxArguments),
     /// Starts a daemon on a new embedded store, sends it what 50 gateways hear of 20,000 customers, and checks that
     /// every claim holds.
     Demo(DemoArguments),

@@ -6,10 +6,13 @@ mod batches;
 mod clock;
 mod clones;
 mod demo;
+mod encode;
 mod ending;
 mod evidence;
 mod figures;
+mod find_max;
 mod frames;
+mod level;
 mod measurement;
 mod pace;
 mod population;
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
     let mut out = std::io::stdout().lock();
     ending::exit_code(match arguments.command {
         Command::Replay(arguments) => replay::run(&arguments, &mut out),
+        Command::FindMax(arguments) => find_max::run(&arguments, &mut out),
         Command::Run(arguments) => run::run(&arguments, &mut out),
         Command::Demo(arguments) => demo::run(&arguments, &mut out),
     })

@@ -40,7 +40,7 @@ use beacon_protocol::client;
 use tokio::sync::watch as tokio_watch;
 use tokio::time::Instant;
 
-pub(crate) use self::arguments::RunArguments;
+pub(crate) use self::arguments::{RunArguments, positive, share};
 use self::connect::connect_all;
 use self::course::{Course, End};
 use self::daemon::{DaemonWatch, Page};
@@ -49,6 +49,7 @@ use self::evidence_thread::EvidenceThread;
 use self::histograms::Histograms;
 use self::live::Live;
 use self::observer::Observer;
+pub(crate) use self::plan::scenario;
 use self::recorder::Recorder;
 use self::result::Noted;
 use self::stamp::Surroundings;
@@ -60,6 +61,7 @@ use crate::clock::now_us;
 use crate::ending::{Ending, Failure};
 use crate::evidence::EvidenceHead;
 use crate::measurement::{Measurement, VerdictKind};
+use crate::population::Population;
 use crate::scenario::Scenario;
 use crate::slo::Objective;
 
@@ -77,7 +79,7 @@ const RECORDER_SHARDS: usize = 16;
 /// # Errors
 /// Why there was no run.
 pub(crate) fn run(arguments: &RunArguments, out: &mut impl Write) -> Result<Ending, Failure> {
-    let scenario = plan::scenario(arguments)?;
+    let scenario = scenario(arguments)?;
     let objectives = plan::objectives(&scenario)?;
     let gateways = (0..scenario.population.gateways).filter(|&gateway| arguments.shard.has(gateway)).count();
     let limit = machine::raise_open_files_limit();
@@ -135,8 +137,9 @@ async fn conduct(
         summary::introduce(out, &scenario, arguments, &surroundings).context("cannot print")?;
     }
     let recorder = Arc::new(Recorder::new(RECORDER_SHARDS));
+    let population = Arc::new(Population::new(Arc::clone(&scenario)));
     let gateways = (0..scenario.population.gateways).filter(|&gateway| arguments.shard.has(gateway));
-    let posts = Box::pin(connect_all(&scenario, gateways, &targets, &recorder)).await;
+    let posts = Box::pin(connect_all(&population, gateways, &targets, &recorder)).await;
     let posts = posts.map_err(|(target, source)| Failure::Unavailable { target, source })?;
 
     std::fs::create_dir_all(directory).with_context(cannot_write)?;
@@ -183,6 +186,7 @@ async fn conduct(
     if let Some(thread) = evidence {
         thread.finish(is_exact).context("cannot write the evidence")?;
     }
+    let fingerprint = served.fingerprint.to_string();
     let noted = Noted {
         ran_s: (end.borrow().at - began).as_secs_f64(),
         measured: recorder.measured(),
@@ -193,7 +197,7 @@ async fn conduct(
         evidence_waits,
         trouble,
     };
-    let stamp = stamp::stamp(arguments, &scenario, surroundings, began_at_us, String::new());
+    let stamp = stamp::stamp(arguments, &scenario, surroundings, began_at_us, fingerprint);
     let measurement = noted.measurement(&scenario, objectives, stamp, series, heat)?;
     Ok((measurement, ended))
 }

@@ -15,7 +15,7 @@ Exit codes: 0 every objective is met, 1 one is not, 3 the run proves nothing, 64
 Addresses with passwords come from the environment or a file, never from the command line: BEACOND_POSTGRES_URL,
 BEACOND_REDIS_URL; for DynamoDB the AWS SDK's own chain, and BEACOND_DYNAMODB_ENDPOINT for emulators.";
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct RunArguments {
     /// A scenario that ships with the tool (smoke, pilot, ten-million-lunch, ten-million-census, reconnect-storm, backlog),
@@ -123,10 +123,26 @@ impl std::str::FromStr for Shard {
     }
 }
 
-fn positive(text: &str) -> Result<f64, String> {
+/// A number above 0.
+///
+/// # Errors
+/// What is wanted.
+pub(crate) fn positive(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(number) if number.is_finite() && number > 0.0 => Ok(number),
         _ => Err("a number above 0 is wanted".to_owned()),
+    }
+}
+
+/// A share as people write it: `5%`.
+///
+/// # Errors
+/// What is wanted.
+pub(crate) fn share(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
+    match number.map(|percent| percent / 100.0) {
+        Some(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("a percentage such as 5% is wanted".to_owned()),
     }
 }
 

@@ -15,8 +15,8 @@ use super::histograms::Metric;
 use super::recorder::Recorder;
 use super::source::Source;
 use crate::clock::now_us;
-use crate::population::Naming;
-use crate::scenario::{AckLevelAsked, Scenario};
+use crate::population::{Naming, Population};
+use crate::scenario::AckLevelAsked;
 
 /// Sessions that are opened at once: a run does not begin with a storm, unless it is about one.
 const AT_ONCE: usize = 256;
@@ -28,25 +28,31 @@ const LOOPBACK_ADDRESSES: u32 = 64_000;
 /// # Errors
 /// The target and the gateway that could not be connected, and why.
 pub(crate) async fn connect_all(
-    scenario: &Arc<Scenario>,
+    population: &Arc<Population>,
     gateways: impl Iterator<Item = u32>,
     targets: &[Target],
     recorder: &Arc<Recorder>,
 ) -> Result<Vec<Post>, (String, ClientError)> {
-    let gives_up = Instant::now() + scenario.sessions.connect_within.0;
+    let gives_up = Instant::now() + population.scenario().sessions.connect_within.0;
     let permits = Arc::new(Semaphore::new(AT_ONCE));
     let mut connecting = JoinSet::new();
     for number in gateways {
         let target = targets[number as usize % targets.len()];
-        let (scenario, permits, recorder) =
-            (Arc::clone(scenario), Arc::clone(&permits), Arc::clone(recorder));
+        let (population, permits, recorder) =
+            (Arc::clone(population), Arc::clone(&permits), Arc::clone(recorder));
         connecting.spawn(async move {
             // Nobody closes it.
             let _permit = permits.acquire().await;
-            let post = post(number, &scenario, target);
+            let post = post(number, &population, target);
             let connected = Box::pin(connect(post, gives_up, &recorder)).await;
             connected.map_err(|error| {
-                (format!("{target} ({})", Naming::gateway_id(&scenario.sessions.gateway, number)), error)
+                (
+                    format!(
+                        "{target} ({})",
+                        Naming::gateway_id(&population.scenario().sessions.gateway, number)
+                    ),
+                    error,
+                )
             })
         });
     }
@@ -59,7 +65,8 @@ pub(crate) async fn connect_all(
     Ok(posts)
 }
 
-fn post(number: u32, scenario: &Scenario, target: Target) -> Post {
+fn post(number: u32, population: &Population, target: Target) -> Post {
+    let scenario = population.scenario();
     let absence = absence(&scenario.offline, number);
     let from_us = absence.map_or(0, |absence| absence.from_us.min(0));
     let sessions = &scenario.sessions;
@@ -76,7 +83,7 @@ fn post(number: u32, scenario: &Scenario, target: Target) -> Post {
         when_refused: WhenRefused::GiveUp,
         ..GatewayConfig::new(target, Naming::gateway_id(&sessions.gateway, number), now_us().unsigned_abs())
     };
-    Post { number, config, source: Source::new(scenario, number, from_us), absence, session: None }
+    Post { number, config, source: Source::new(population, number, from_us), absence, session: None }
 }
 
 async fn connect(mut post: Post, gives_up: Instant, recorder: &Recorder) -> Result<Post, ClientError> {
