@@ -4,6 +4,7 @@ mod html;
 mod interval_log;
 mod markdown;
 mod percentile_text;
+mod plot;
 mod words;
 
 use std::fs::File;
