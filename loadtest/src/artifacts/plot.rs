@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 
 pub(super) use self::heat::Heat;
 pub(super) use self::scale::Scale;
-pub(super) use self::spectrum::Spectrum;
+pub(super) use self::spectrum::{Goal, Spectrum};
 pub(super) use self::time::{Layer, Shape, TimePlot};
 use super::html::Text;
 

@@ -6,11 +6,12 @@ use std::io;
 use beacon_protocol::OutcomeCode;
 
 use super::{Text, time};
-use crate::artifacts::plot::{Heat, Key, Layer, Plotted, Shape, Spectrum, TimePlot};
+use crate::artifacts::plot::{Goal, Heat, Key, Layer, Plotted, Shape, Spectrum, TimePlot};
 use crate::artifacts::words;
 use crate::figures::{bytes, count, rounded};
-use crate::measurement::{Measurement, Point, metric};
+use crate::measurement::{Judged, Measurement, Point, metric};
 use crate::scenario::Scenario;
+use crate::slo::{Figure, Objective};
 
 /// Latencies with a percentile curve, and their classes of colour.
 const CURVES: [(&str, &str); 5] = [
@@ -31,30 +32,24 @@ pub(super) fn all(measurement: &Measurement) -> io::Result<String> {
     let mut page = String::new();
     page.push_str("<section id=\"plots\"><h2>Over the percentiles</h2>\n");
     let curves = plots.spectrum()?;
-    figure(
-        &mut page,
-        "percentiles",
-        "Latency by percentile",
-        "each step to the right is ten times rarer",
-        curves,
-    );
+    figure(&mut page, "percentiles", "Latency by percentile", "a bar is an objective's limit", curves);
     page.push_str("<h2>Over time</h2>\n");
     figure(
         &mut page,
         "heat",
         "Time to ack",
-        "corrected; a blank column is a second without an answer",
+        "corrected; where a column is blank, nothing was answered",
         plots.heat(),
     );
     page.push_str("<div class=\"plots\">\n");
     let halves = [
         ("throughput", "Throughput", "sightings/s", plots.throughput()),
-        ("outcomes", "Outcomes", "sightings/s, on top of each other", plots.outcomes()),
+        ("outcomes", "Outcomes", "sightings/s", plots.outcomes()),
         ("stored", "Time to stored", "p99 of the sampled identities", plots.stored()),
         ("lag", "Generator's lag", "how late frames were made", plots.lag()),
         ("cores", "Processor", "cores kept busy", plots.cores()),
         ("memory", "Memory of the daemon", "resident", plots.memory()),
-        ("waiting", "Waiting for a store", "identities in the daemon's queues", plots.waiting()),
+        ("waiting", "Waiting for a store", "identities", plots.waiting()),
         ("in-flight", "On their way", "frames without an answer", plots.in_flight()),
     ];
     for (id, title, note, plotted) in halves {
@@ -91,7 +86,19 @@ impl Plots<'_> {
                 latency.histogram().map_err(|reason| io::Error::new(io::ErrorKind::InvalidData, reason))?;
             curves.push((key(class, words::latency(name)), histogram));
         }
-        Ok(Spectrum { label: "Latency by percentile", curves, show: axis_time }.draw())
+        let mut goals: Vec<Goal> = Vec::new();
+        for judged in &self.measurement.verdict.objectives {
+            let Some((quantile, us)) = goal(judged) else { continue };
+            let words = format!("{}: {}", judged.objective, if judged.holds { "holds" } else { "missed" });
+            match goals.iter_mut().find(|goal| (goal.quantile, goal.us) == (quantile, us)) {
+                Some(goal) => {
+                    goal.holds &= judged.holds;
+                    goal.words = format!("{}\n{words}", goal.words);
+                }
+                None => goals.push(Goal { quantile, us, holds: judged.holds, words }),
+            }
+        }
+        Ok(Spectrum { label: "Latency by percentile", curves, goals, show: axis_time }.draw())
     }
 
     fn heat(&self) -> Option<Plotted> {
@@ -115,14 +122,29 @@ impl Plots<'_> {
     }
 
     fn outcomes(&self) -> Option<Plotted> {
-        // The usual ones at the bottom.
-        let layers = OutcomeCode::ALL.into_iter().enumerate().rev().filter_map(|(index, code)| {
-            let of = move |point: &Point| point.outcomes.get(index).copied().unwrap_or_default();
-            let any = self.measurement.series.points.iter().any(|point| of(point) > 0);
-            let class = format!("o-{}", code.label());
-            any.then(|| self.layer(&class, code.label(), Shape::Stacked, per_second(of)))
-        });
-        self.plot("Outcomes each second", layers.collect(), axis_count).draw()
+        let points = &self.measurement.series.points;
+        let of = |point: &Point, code: OutcomeCode| {
+            point.outcomes.get(usize::from(code.byte())).copied().unwrap_or_default()
+        };
+        let total: u64 = points.iter().flat_map(|point| point.outcomes).sum();
+        let own = |code: OutcomeCode| {
+            let sum: u64 = points.iter().map(|point| of(point, code)).sum();
+            sum > 0 && (sum * 100 >= total || code == OutcomeCode::Undecided)
+        };
+        // The usual ones at the bottom; those too few to see are one layer.
+        let (own, few): (Vec<OutcomeCode>, Vec<OutcomeCode>) =
+            OutcomeCode::ALL.into_iter().rev().partition(|code| own(*code));
+        let layer = |code: &OutcomeCode| {
+            let values = per_second(|point| of(point, *code));
+            self.layer(&format!("o-{}", code.label()), code.label(), Shape::Stacked, values)
+        };
+        let mut layers: Vec<Layer> = own.iter().map(layer).collect();
+        let others = |point: &Point| few.iter().map(|code| of(point, *code)).sum();
+        if points.iter().any(|point| others(point) > 0) {
+            let above = own.iter().filter(|code| **code != OutcomeCode::Undecided).count();
+            layers.insert(above, self.layer("o-others", "others", Shape::Stacked, per_second(others)));
+        }
+        self.plot("Outcomes each second", layers, axis_count).draw()
     }
 
     fn stored(&self) -> Option<Plotted> {
@@ -199,6 +221,14 @@ impl Plots<'_> {
         let window = &self.measurement.window;
         (window.warm_up_s, window.warm_up_s + window.measured_s)
     }
+}
+
+/// Percentile and limit of an objective on a latency that has a curve.
+fn goal(judged: &Judged) -> Option<(f64, f64)> {
+    let objective = judged.objective.parse::<Objective>().ok().filter(Objective::is_ceiling)?;
+    let Figure::Latency { name, statistic } = objective.figure() else { return None };
+    let has_curve = CURVES.iter().any(|(curve, _)| curve == name);
+    statistic.quantile().filter(|_| has_curve).map(|quantile| (quantile, objective.limit()))
 }
 
 fn key(class: &str, words: &str) -> Key {

@@ -20,7 +20,16 @@ pub(super) fn write(page: &mut String, measurement: &Measurement) -> fmt::Result
     let word = words::verdict(verdict.kind);
     writeln!(page, r#"<p class="word"><span class="sign">{sign}</span>{word}</p>"#)?;
     let held = verdict.objectives.iter().filter(|judged| judged.holds).count();
-    writeln!(page, "<div><p>{} of {} objectives hold.</p>", held, verdict.objectives.len())?;
+    match verdict.objectives.len() {
+        0 => writeln!(page, "<div><p>No objective was judged.</p>")?,
+        all => writeln!(page, "<div><p>{held} of {all} objectives hold.</p>")?,
+    }
+    let missed = verdict.objectives.iter().filter(|judged| !judged.holds);
+    let missed: Vec<String> =
+        missed.map(|judged| format!("{} ({})", judged.objective, measured_text(judged))).collect();
+    if !missed.is_empty() {
+        writeln!(page, "<p><b>Missed:</b> {}</p>", Text(&missed.join(", ")))?;
+    }
     for reason in &verdict.invalid_because {
         writeln!(page, "<p><b>The run proves nothing:</b> {}</p>", Text(reason))?;
     }
@@ -54,11 +63,8 @@ fn headline(page: &mut String, measurement: &Measurement) -> fmt::Result {
     let Measurement { counts, window, .. } = measurement;
     let latency = |name| measurement.latencies.get(name).filter(|latency: &&Latency| latency.count > 0);
     let p99 = |name| latency(name).map_or_else(|| "not measured".to_owned(), |latency| time(latency.p99));
-    let beside = |name| {
-        latency(name).map_or_else(String::new, |latency| {
-            format!("p50 {}, max {}", time(latency.p50), time(latency.max))
-        })
-    };
+    let beside =
+        |name| latency(name).map_or_else(String::new, |latency| format!("longest {}", time(latency.max)));
     let acked = if window.measured_s > 0.0 {
         rate(counts.acked_measured, window.measured_s)
     } else {
@@ -68,7 +74,7 @@ fn headline(page: &mut String, measurement: &Measurement) -> fmt::Result {
         .map_or_else(|| beside(metric::ACK), |latency| format!("uncorrected {}", time(latency.p99)));
     let of_sent = format!("of {} sent", count(counts.sent));
     let cards = [
-        ("sightings acknowledged", acked, format!("{} frames", count(counts.frames)), false),
+        ("acknowledged", acked, "sightings".to_owned(), false),
         ("ack p99", p99(metric::ACK), uncorrected, false),
         ("stored p99", p99(metric::STORED), beside(metric::STORED), false),
         ("read p99", p99(metric::READ), beside(metric::READ), false),

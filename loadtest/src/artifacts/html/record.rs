@@ -52,7 +52,7 @@ fn counts(page: &mut String, counts: &Counts) -> fmt::Result {
 fn outcomes(page: &mut String, counts: &Counts) -> fmt::Result {
     writeln!(
         page,
-        "<table><thead><tr><th>outcome</th><th class=n>meant</th><th class=n>answered</th><th class=n></th></tr></thead><tbody>"
+        "<div><table><thead><tr><th>outcome</th><th class=n>meant</th><th class=n>answered</th><th class=n></th></tr></thead><tbody>"
     )?;
     for code in OutcomeCode::ALL.into_iter().rev() {
         let of = |outcomes: &std::collections::BTreeMap<String, u64>| outcomes.get(code.label()).copied();
@@ -70,7 +70,11 @@ fn outcomes(page: &mut String, counts: &Counts) -> fmt::Result {
             percent(answered, counts.sent)
         )?;
     }
-    writeln!(page, "</tbody></table>")
+    writeln!(page, "</tbody></table>")?;
+    writeln!(
+        page,
+        r#"<p class="meaning">What was meant to be identified is every eligible sighting; the daemon finds which are duplicates.</p></div>"#
+    )
 }
 
 fn others(page: &mut String, counts: &Counts) -> fmt::Result {

@@ -14,7 +14,16 @@ const MARKED: [(f64, &str); 6] =
 pub(in super::super) struct Spectrum<'a> {
     pub(in super::super) label: &'a str,
     pub(in super::super) curves: Vec<(Key, Histogram<u64>)>,
+    pub(in super::super) goals: Vec<Goal>,
     pub(in super::super) show: fn(f64) -> String,
+}
+
+/// A limit at one percentile.
+pub(in super::super) struct Goal {
+    pub(in super::super) quantile: f64,
+    pub(in super::super) us: f64,
+    pub(in super::super) holds: bool,
+    pub(in super::super) words: String,
 }
 
 impl Spectrum<'_> {
@@ -26,7 +35,7 @@ impl Spectrum<'_> {
             .map(|(key, histogram)| (key, points(histogram), histogram))
             .collect();
         let values = curves.iter().flat_map(|(_, points, _)| points.iter().map(|(_, us)| *us));
-        let scale = Scale::decades(values);
+        let scale = Scale::decades(values.chain(self.goals.iter().map(|goal| goal.us)));
         let furthest = curves.iter().flat_map(|(_, points, _)| points.last()).map(|(nines, _)| *nines);
         let furthest = furthest.max_by(f64::total_cmp)?.max(1.0);
         let mut drawing = Drawing::new(Frame::WIDE, self.label);
@@ -51,6 +60,14 @@ impl Spectrum<'_> {
                     r#"<circle class="dot {class}" cx="{x:.1}" cy="{y:.1}" r="3.5"><title>{name} {words}: {show}</title></circle>"#
                 ));
             }
+        }
+        for Goal { quantile, us, holds, words } in &self.goals {
+            let (x, y) = place(nines(*quantile).min(furthest), *us);
+            let (from, to, up, words) = (x - 22.0, x + 22.0, y - 7.0, super::Text(words));
+            let class = if *holds { "held" } else { "missed" };
+            drawing.add(format_args!(
+                r#"<path class="goal {class}" d="M{from:.1} {y:.1}H{to:.1}M{x:.1} {y:.1}V{up:.1}"><title>{words}</title></path>"#
+            ));
         }
         let legend = curves.iter().map(|(key, _, _)| (*key).clone()).collect();
         Some(Plotted { svg: drawing.finish(), legend })
