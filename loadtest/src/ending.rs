@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use beacon_protocol::client::ClientError;
 
+use crate::measurement::VerdictKind;
 use crate::tracks::TracksError;
 
 /// How a command that could do its work ended.
@@ -13,6 +14,8 @@ pub(crate) enum Ending {
     Good,
     /// Something was never acknowledged, or not as it should be.
     Bad,
+    /// What was measured proves nothing.
+    Invalid,
     /// Somebody pressed Ctrl-C.
     Interrupted,
 }
@@ -41,10 +44,20 @@ pub(crate) enum Failure {
 }
 
 impl Ending {
+    /// How a run with that verdict ends.
+    pub(crate) const fn of(verdict: VerdictKind) -> Self {
+        match verdict {
+            VerdictKind::Pass => Self::Good,
+            VerdictKind::Fail => Self::Bad,
+            VerdictKind::Invalid => Self::Invalid,
+        }
+    }
+
     const fn code(self) -> u8 {
         match self {
             Self::Good => 0,
             Self::Bad => 1,
+            Self::Invalid => 3,
             // What a shell makes of SIGINT.
             Self::Interrupted => 130,
         }

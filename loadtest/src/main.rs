@@ -5,13 +5,16 @@ mod artifacts;
 mod batches;
 mod clock;
 mod clones;
+mod compare;
 mod demo;
 mod ending;
 mod evidence;
 mod figures;
 mod frames;
 mod measurement;
+mod merge;
 mod pace;
+mod plan;
 mod population;
 mod record;
 mod recorder;
@@ -47,5 +50,8 @@ fn main() -> ExitCode {
     ending::exit_code(match arguments.command {
         Command::Replay(arguments) => replay::run(&arguments, &mut out),
         Command::Demo(arguments) => demo::run(&arguments, &mut out),
+        Command::Compare(arguments) => compare::run(&arguments, &mut out),
+        Command::Merge(arguments) => merge::run(&arguments, &mut out),
+        Command::Plan(arguments) => plan::run(&arguments, &mut out),
     })
 }

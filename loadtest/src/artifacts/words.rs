@@ -41,7 +41,8 @@ pub(super) fn store_part(part: &str) -> &str {
     }
 }
 
-pub(super) const fn verdict(kind: VerdictKind) -> &'static str {
+/// A verdict as people are told it.
+pub(crate) const fn verdict(kind: VerdictKind) -> &'static str {
     match kind {
         VerdictKind::Pass => "PASS",
         VerdictKind::Fail => "FAIL",
