@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::compare::CompareArguments;
+use crate::find_max::FindMaxArguments;
 use crate::merge::MergeArguments;
 use crate::plan::PlanArguments;
+use crate::run::RunArguments;
 use crate::target::Target;
 
 /// Sends a beacond what gateways would send, and tells what became of it.
@@ -21,6 +23,10 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Sends recorded tracks, in the order of the file.
     Replay(ReplayArguments),
+    /// Simulates gateways and their customers against a daemon, measures, and gives a verdict.
+    Run(RunArguments),
+    /// Looks for the highest load at which the objectives hold.
+    FindMax(FindMaxArguments),
     /// Starts a daemon on a new embedded store, sends it what 50 gateways hear of 20,000 customers, and checks that
     /// every claim holds.
     Demo(DemoArguments),

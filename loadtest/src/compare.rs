@@ -23,8 +23,21 @@ Exit codes: 0 nothing is worse beyond noise, 1 something is, 3 one of the runs i
 /// What is compared unless figures are named: what people feel, and what it costs. Maxima and rarer percentiles are of
 /// too few answers to be the same twice.
 const USUAL: [&str; 15] = [
-    "ack.p50", "ack.p99", "ack.p99.9", "stored.p50", "stored.p99", "read.p50", "read.p99", "backlog.p99", "rate",
-    "lost", "wrong", "undecided", "sampled.missing", "daemon_cores", "daemon_memory",
+    "ack.p50",
+    "ack.p99",
+    "ack.p99.9",
+    "stored.p50",
+    "stored.p99",
+    "read.p50",
+    "read.p99",
+    "backlog.p99",
+    "rate",
+    "lost",
+    "wrong",
+    "undecided",
+    "sampled.missing",
+    "daemon_cores",
+    "daemon_memory",
 ];
 
 #[derive(Debug, Args)]

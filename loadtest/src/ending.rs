@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use beacon_protocol::client::ClientError;
 
 use crate::measurement::VerdictKind;
+use crate::scenario::ScenarioError;
 use crate::tracks::TracksError;
 
 /// How a command that could do its work ended.
@@ -26,6 +27,12 @@ pub(crate) enum Failure {
     /// The arguments do not fit together.
     #[error("{0}")]
     Usage(String),
+    /// There is no such scenario, or something in it is wrong.
+    #[error(transparent)]
+    Scenario(#[from] ScenarioError),
+    /// The system does not give what is needed.
+    #[error("{0}")]
+    Resources(String),
     /// The tracks cannot be read or sent.
     #[error("{file}: {source}")]
     Tracks { file: String, source: TracksError },
@@ -71,7 +78,8 @@ impl Failure {
             Self::Other(_) => 1,
             Self::Usage(_) => 64,
             Self::Tracks { .. } | Self::File { .. } => 65,
-            Self::Unavailable { .. } | Self::NoAddress { .. } => 69,
+            Self::Unavailable { .. } | Self::NoAddress { .. } | Self::Resources(_) => 69,
+            Self::Scenario(_) => 78,
         }
     }
 }

@@ -13,6 +13,11 @@ pub(crate) fn count(count: u64) -> String {
     text
 }
 
+/// The same of a figure that was calculated.
+pub(crate) fn count_of(value: f64) -> String {
+    count(rounded(value))
+}
+
 /// A duration in the unit that suits it, with three digits that count.
 pub(crate) fn microseconds(us: u64) -> String {
     let milliseconds = us as f64 / 1e3;
@@ -40,7 +45,7 @@ pub(crate) fn per_second(count: u64, seconds: f64) -> f64 {
 
 /// The same, rounded and shown.
 pub(crate) fn rate(count_: u64, seconds: f64) -> String {
-    format!("{}/s", count(rounded(per_second(count_, seconds))))
+    format!("{}/s", count_of(per_second(count_, seconds)))
 }
 
 /// A size in the unit that suits it, with three digits that count; units are powers of ten.

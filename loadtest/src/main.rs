@@ -7,10 +7,13 @@ mod clock;
 mod clones;
 mod compare;
 mod demo;
+mod encode;
 mod ending;
 mod evidence;
 mod figures;
+mod find_max;
 mod frames;
+mod level;
 mod measurement;
 mod merge;
 mod pace;
@@ -20,6 +23,7 @@ mod record;
 mod recorder;
 mod replay;
 mod report;
+mod run;
 mod scenario;
 mod session;
 mod slo;
@@ -49,6 +53,8 @@ fn main() -> ExitCode {
     let mut out = std::io::stdout().lock();
     ending::exit_code(match arguments.command {
         Command::Replay(arguments) => replay::run(&arguments, &mut out),
+        Command::FindMax(arguments) => find_max::run(&arguments, &mut out),
+        Command::Run(arguments) => run::run(&arguments, &mut out),
         Command::Demo(arguments) => demo::run(&arguments, &mut out),
         Command::Compare(arguments) => compare::run(&arguments, &mut out),
         Command::Merge(arguments) => merge::run(&arguments, &mut out),

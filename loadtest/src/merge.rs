@@ -57,7 +57,8 @@ pub(crate) fn run(arguments: &MergeArguments, out: &mut impl Write) -> Result<En
     }
     let files = || arguments.reports.iter().map(|path| path.display().to_string()).collect::<Vec<_>>();
     let failure = |error: MergeError| Failure::File { file: files().join(", "), reason: error.to_string() };
-    let begins_us = parts.iter().map(stamps::began_at_us).collect::<Result<Vec<i64>, _>>().map_err(failure)?;
+    let begins_us =
+        parts.iter().map(stamps::began_at_us).collect::<Result<Vec<i64>, _>>().map_err(failure)?;
     let merged = merge(parts).map_err(failure)?;
     let directory = &arguments.out;
     artifacts::write_all(directory, &merged)
@@ -97,7 +98,12 @@ fn print(
         writeln!(out, "  {line}")?;
     }
     let log = if has_log { "" } else { " (without an interval log: not every part has one)" };
-    writeln!(out, "{}: {}{log}", artifacts::verdict_word(merged.verdict.kind), directory.join(artifacts::PAGE).display())
+    writeln!(
+        out,
+        "{}: {}{log}",
+        artifacts::verdict_word(merged.verdict.kind),
+        directory.join(artifacts::PAGE).display()
+    )
 }
 
 /// The whole of parts in any order.
@@ -151,7 +157,9 @@ fn counts(parts: &[Measurement]) -> Counts {
         total.sessions += counts.sessions;
         total.sessions_lost += counts.sessions_lost;
         let shard = stamp.shards.join(", ");
-        total.wrong_examples.extend(counts.wrong_examples.iter().map(|example| format!("{shard}: {example}")));
+        total
+            .wrong_examples
+            .extend(counts.wrong_examples.iter().map(|example| format!("{shard}: {example}")));
         add(&mut total.outcomes, &counts.outcomes, |sum, more| *sum += more);
         add(&mut total.meant, &counts.meant, |sum, more| *sum += more);
         add(&mut total.sampled, &counts.sampled, both);
@@ -177,7 +185,8 @@ fn latencies(parts: &[Measurement], same_daemon: bool) -> Result<BTreeMap<String
     for (name, latency) in parts.iter().flat_map(|part| &part.latencies) {
         by_name.entry(name).or_default().push(latency);
     }
-    let unreadable = |name: &str, reason: String| MergeError::Unreadable(format!("histogram {name}: {reason}"));
+    let unreadable =
+        |name: &str, reason: String| MergeError::Unreadable(format!("histogram {name}: {reason}"));
     let mut merged = BTreeMap::new();
     for (name, latencies) in by_name {
         if same_daemon && name.starts_with(metric::DAEMON) {
@@ -199,7 +208,8 @@ fn latencies(parts: &[Measurement], same_daemon: bool) -> Result<BTreeMap<String
 
 /// The objectives of the parts, judged anew of the whole.
 fn verdict(parts: &[Measurement], merged: &Measurement, spread_s: f64) -> Verdict {
-    let of_part = |part: &Measurement, line: &String| format!("part {}: {line}", part.stamp.shards.join(", "));
+    let of_part =
+        |part: &Measurement, line: &String| format!("part {}: {line}", part.stamp.shards.join(", "));
     let mut objectives: Vec<&str> = Vec::new();
     let (mut because, mut caveats): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
     for part in parts {
@@ -217,7 +227,9 @@ fn verdict(parts: &[Measurement], merged: &Measurement, spread_s: f64) -> Verdic
             }
         }
     }
-    caveats.push("percentiles over time are those of the slowest part; all others are of all answers".to_owned());
+    caveats.push(
+        "percentiles over time are those of the slowest part; all others are of all answers".to_owned(),
+    );
     if spread_s > 1.0 {
         caveats.push(format!("the parts began up to {spread_s:.1} s apart"));
     }

@@ -31,14 +31,16 @@ pub(super) fn differences(baseline: &Measurement, new: &Measurement) -> Vec<Stri
         differ(name, before, after);
     }
     let parts: BTreeSet<&String> = before.stores.keys().chain(after.stores.keys()).collect();
-    let store = |stamp: &Stamp, part| stamp.stores.get(part).cloned().unwrap_or_else(|| "not asked".to_owned());
+    let store =
+        |stamp: &Stamp, part| stamp.stores.get(part).cloned().unwrap_or_else(|| "not asked".to_owned());
     for part in parts {
         differ(&format!("store of {part}"), store(before, part), store(after, part));
     }
     let (before, after) = (keys(&before.scenario), keys(&after.scenario));
     let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
     for name in names.into_iter().filter(|name| *name != "name") {
-        let value = |keys: &BTreeMap<String, String>| keys.get(name).cloned().unwrap_or_else(|| "not set".to_owned());
+        let value =
+            |keys: &BTreeMap<String, String>| keys.get(name).cloned().unwrap_or_else(|| "not set".to_owned());
         differ(name, value(&before), value(&after));
     }
     lines

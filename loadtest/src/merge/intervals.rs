@@ -20,9 +20,8 @@ pub(super) fn merge(logs: &[PathBuf], begins_us: &[i64], into: &Path) -> io::Res
     for ((content, begin_us), path) in contents.iter().zip(begins_us).zip(logs) {
         let offset = Duration::from_micros(begin_us.abs_diff(first_us));
         for entry in IntervalLogIterator::new(content) {
-            let broken = |error| {
-                io::Error::new(io::ErrorKind::InvalidData, format!("{}: {error:?}", path.display()))
-            };
+            let broken =
+                |error| io::Error::new(io::ErrorKind::InvalidData, format!("{}: {error:?}", path.display()));
             if let LogEntry::Interval(interval) = entry.map_err(broken)? {
                 intervals.push((interval.start_timestamp() + offset, interval));
             }
@@ -35,7 +34,12 @@ pub(super) fn merge(logs: &[PathBuf], begins_us: &[i64], into: &Path) -> io::Res
             write!(file, "Tag={},", tag.as_str())?;
         }
         let (start_s, duration_s) = (start.as_secs_f64(), interval.duration().as_secs_f64());
-        writeln!(file, "{start_s:.3},{duration_s:.3},{:.3},{}", interval.max(), interval.encoded_histogram())?;
+        writeln!(
+            file,
+            "{start_s:.3},{duration_s:.3},{:.3},{}",
+            interval.max(),
+            interval.encoded_histogram()
+        )?;
     }
     file.into_inner().map_err(io::IntoInnerError::into_error).map(drop)
 }

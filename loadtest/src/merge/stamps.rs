@@ -62,7 +62,9 @@ fn first_difference(one: &str, other: &str) -> (String, String) {
         match (one.next(), other.next()) {
             (None, None) => return (String::new(), String::new()),
             (one, other) if one == other => {}
-            (one, other) => return (one.unwrap_or_default().to_owned(), other.unwrap_or_default().to_owned()),
+            (one, other) => {
+                return (one.unwrap_or_default().to_owned(), other.unwrap_or_default().to_owned());
+            }
         }
     }
 }
@@ -140,7 +142,10 @@ pub(super) fn differences(parts: &[Measurement]) -> Vec<String> {
         let values: BTreeSet<String> =
             parts.iter().map(|part| of(&part.stamp)).filter(|value| !value.is_empty()).collect();
         if values.len() > 1 {
-            lines.push(format!("the parts had different {what}: {}", values.into_iter().collect::<Vec<_>>().join(", ")));
+            lines.push(format!(
+                "the parts had different {what}: {}",
+                values.into_iter().collect::<Vec<_>>().join(", ")
+            ));
         }
     }
     lines

@@ -108,7 +108,8 @@ fn cores(one: Option<f64>, other: Option<f64>, highest: bool) -> Option<f64> {
 }
 
 fn heat(parts: &[Measurement], offsets_s: &[f64]) -> Result<HeatMap, MergeError> {
-    let maps = || parts.iter().map(|part| &part.heat).zip(offsets_s).filter(|(map, _)| !map.columns.is_empty());
+    let maps =
+        || parts.iter().map(|part| &part.heat).zip(offsets_s).filter(|(map, _)| !map.columns.is_empty());
     let Some((first, _)) = maps().next() else { return Ok(HeatMap::default()) };
     if maps().any(|(map, _)| map.rows_us != first.rows_us) {
         return Err(MergeError::Unreadable("the rows of the heat maps differ".to_owned()));

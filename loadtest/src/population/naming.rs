@@ -14,6 +14,8 @@ const MALFORMED_IDS: u32 = 4;
 const CUSTOMER: u64 = 0x1;
 const BEACON: u64 = 0x2;
 const UNKNOWN_BEACON: u64 = 0x3;
+const SPREAD: u64 = 0x4;
+const SEED: u64 = 0x5;
 
 /// The names of a population.
 #[derive(Debug, Clone, Copy)]
@@ -59,6 +61,16 @@ impl Naming {
         }
     }
 
+    /// How long that is.
+    pub(crate) const fn id_bytes(customer: u32, expected: OutcomeCode) -> usize {
+        match (expected, customer % (MALFORMED_IDS + 1)) {
+            (OutcomeCode::Invalid, 0) => 0,
+            (OutcomeCode::Invalid, 1) => 65,
+            (OutcomeCode::Invalid, 2 | 3) => CUSTOMER_ID_BYTES + 1,
+            _ => CUSTOMER_ID_BYTES,
+        }
+    }
+
     /// Whether an `invalid` sighting of this customer is one by its RSSI, its id being sound.
     pub(crate) const fn is_invalid_by_rssi(customer: u32) -> bool {
         customer % (MALFORMED_IDS + 1) == MALFORMED_IDS
@@ -91,6 +103,23 @@ impl Naming {
         #[expect(clippy::cast_possible_truncation, reason = "a store has at most 100 beacons")]
         let minor = (beacon % self.layout.beacons_per_store()) as u16;
         (major, minor)
+    }
+
+    /// A number that tells customers apart evenly.
+    pub(super) const fn spread(customer: u32) -> u32 {
+        #[expect(clippy::cast_possible_truncation, reason = "any half of it is as good")]
+        let spread = mix(SPREAD << 32 | customer as u64) as u32;
+        spread
+    }
+
+    /// A number mixed so that what is alike is far apart.
+    pub(crate) const fn mixed(number: u64) -> u64 {
+        mix(number)
+    }
+
+    /// What a gateway's random numbers begin with.
+    pub(super) const fn seed(seed: u64, gateway: u32) -> u64 {
+        mix(mix(seed) ^ (SEED << 32 | gateway as u64))
     }
 
     /// A store's id.
