@@ -5,6 +5,7 @@ mod artifacts;
 mod batches;
 mod clock;
 mod clones;
+mod compare;
 mod demo;
 mod encode;
 mod ending;
@@ -14,7 +15,9 @@ mod find_max;
 mod frames;
 mod level;
 mod measurement;
+mod merge;
 mod pace;
+mod plan;
 mod population;
 mod record;
 mod recorder;
@@ -53,5 +56,8 @@ fn main() -> ExitCode {
         Command::FindMax(arguments) => find_max::run(&arguments, &mut out),
         Command::Run(arguments) => run::run(&arguments, &mut out),
         Command::Demo(arguments) => demo::run(&arguments, &mut out),
+        Command::Compare(arguments) => compare::run(&arguments, &mut out),
+        Command::Merge(arguments) => merge::run(&arguments, &mut out),
+        Command::Plan(arguments) => plan::run(&arguments, &mut out),
     })
 }
