@@ -4,9 +4,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::compare::CompareArguments;
 use crate::find_max::FindMaxArguments;
 use crate::generate::GenerateArguments;
 use crate::registry::RegistryArguments;
+use crate::merge::MergeArguments;
+use crate::plan::PlanArguments;
 use crate::run::RunArguments;
 use crate::target::Target;
 
@@ -33,6 +36,12 @@ pub(crate) enum Command {
     /// Starts a daemon on a new embedded store, sends it what 50 gateways hear of 20,000 customers, and checks that
     /// every claim holds.
     Demo(DemoArguments),
+    /// Tells whether a run is worse than an earlier one, beyond what is noise.
+    Compare(CompareArguments),
+    /// Makes one report of the parts that several generators made.
+    Merge(MergeArguments),
+    /// Tells what machines and stores so many users need, and what they cost.
+    Plan(PlanArguments),
 }
 
 const REPLAY_EXIT_CODES: &str = "\

@@ -4,6 +4,7 @@ mod html;
 mod interval_log;
 mod markdown;
 mod percentile_text;
+mod plot;
 mod words;
 
 use std::fs::File;
@@ -11,6 +12,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 pub(crate) use self::interval_log::IntervalLog;
+pub(crate) use self::words::verdict as verdict_word;
 use crate::measurement::{FORMAT, Measurement};
 
 /// The document itself.

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use beacon_protocol::client::ClientError;
 
+use crate::measurement::VerdictKind;
 use crate::scenario::ScenarioError;
 use crate::tracks::TracksError;
 
@@ -50,6 +51,15 @@ pub(crate) enum Failure {
 }
 
 impl Ending {
+    /// How a run with that verdict ends.
+    pub(crate) const fn of(verdict: VerdictKind) -> Self {
+        match verdict {
+            VerdictKind::Pass => Self::Good,
+            VerdictKind::Fail => Self::Bad,
+            VerdictKind::Invalid => Self::Invalid,
+        }
+    }
+
     const fn code(self) -> u8 {
         match self {
             Self::Good => 0,

@@ -5,6 +5,7 @@ mod artifacts;
 mod batches;
 mod clock;
 mod clones;
+mod compare;
 mod demo;
 mod encode;
 mod ending;
@@ -15,7 +16,9 @@ mod frames;
 mod generate;
 mod level;
 mod measurement;
+mod merge;
 mod pace;
+mod plan;
 mod population;
 mod record;
 mod recorder;
@@ -57,5 +60,8 @@ fn main() -> ExitCode {
         Command::Generate(arguments) => generate::run(&arguments, &mut out),
         Command::Run(arguments) => run::run(&arguments, &mut out),
         Command::Demo(arguments) => demo::run(&arguments, &mut out),
+        Command::Compare(arguments) => compare::run(&arguments, &mut out),
+        Command::Merge(arguments) => merge::run(&arguments, &mut out),
+        Command::Plan(arguments) => plan::run(&arguments, &mut out),
     })
 }

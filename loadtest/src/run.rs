@@ -58,6 +58,7 @@ use self::timeline::Timeline;
 use self::watch::{Scene, Watch};
 use crate::artifacts::{self, IntervalLog};
 use crate::clock::now_us;
+use crate::compare::{self, Comparison};
 use crate::ending::{Ending, Failure};
 use crate::evidence::EvidenceHead;
 use crate::measurement::{Measurement, VerdictKind};
@@ -80,7 +81,9 @@ const RECORDER_SHARDS: usize = 16;
 /// Why there was no run.
 pub(crate) fn run(arguments: &RunArguments, out: &mut impl Write) -> Result<Ending, Failure> {
     let scenario = scenario(arguments)?;
-    let objectives = plan::objectives(&scenario)?;
+    let stores = Stores::of(arguments)?;
+    let (objectives, left_out) = plan::objectives(&scenario, arguments, &stores)?;
+    let baseline = arguments.baseline.as_deref().map(compare::read).transpose()?;
     let gateways = (0..scenario.population.gateways).filter(|&gateway| arguments.shard.has(gateway)).count();
     let limit = machine::raise_open_files_limit();
     if gateways as u64 + OTHER_FILES > limit {
@@ -91,22 +94,26 @@ pub(crate) fn run(arguments: &RunArguments, out: &mut impl Write) -> Result<Endi
     }
     let directory = directory(arguments, &scenario);
     let runtime = tokio::runtime::Runtime::new().context("cannot start a runtime")?;
-    let conducted = conduct(arguments, Arc::new(scenario), &objectives, &directory, out);
+    let conducted = conduct(arguments, Arc::new(scenario), &objectives, &stores, &directory, out);
     let result = runtime.block_on(Box::pin(conducted));
     runtime.shutdown_background();
-    let (measurement, ended) = result?;
+    let (mut measurement, ended) = result?;
     if ended == Ended::AtOnce {
         return Ok(Ending::Interrupted);
     }
+    measurement.verdict.caveats.extend(left_out);
+    let comparison = baseline.map(|baseline| Comparison::of(&baseline, &measurement, &[], arguments.noise));
+    if comparison.as_ref().is_some_and(Comparison::is_worse) {
+        measurement.verdict.caveats.push("worse than the baseline".to_owned());
+        measurement.verdict.kind = measurement.verdict.kind.max(VerdictKind::Fail);
+    }
     artifacts::write_all(&directory, &measurement)
         .with_context(|| format!("cannot write to {}", directory.display()))?;
+    if let Some(comparison) = comparison {
+        write!(out, "\n{comparison}").context("cannot print")?;
+    }
     summary::print(out, &measurement, &directory, arguments.quiet).context("cannot print")?;
-    Ok(match (ended, measurement.verdict.kind) {
-        (Ended::Interrupted, _) => Ending::Interrupted,
-        (_, VerdictKind::Pass) => Ending::Good,
-        (_, VerdictKind::Fail) => Ending::Bad,
-        (_, VerdictKind::Invalid) => Ending::Invalid,
-    })
+    Ok(if ended == Ended::Interrupted { Ending::Interrupted } else { Ending::of(measurement.verdict.kind) })
 }
 
 /// The report's directory.
@@ -120,6 +127,7 @@ async fn conduct(
     arguments: &RunArguments,
     scenario: Arc<Scenario>,
     objectives: &[Objective],
+    stores: &Stores,
     directory: &Path,
     out: &mut impl Write,
 ) -> Result<(Measurement, Ended), Failure> {
@@ -128,7 +136,6 @@ async fn conduct(
     for target in &arguments.target {
         targets.push(target.resolve().await?);
     }
-    let stores = Stores::of(arguments)?;
     let page = arguments.admin.as_deref().map(Page::open).transpose()?;
     let (page, daemon_version) = page.map_or((None, String::new()), |(page, version)| (Some(page), version));
     let timer_step = probe::timer_step().await;
@@ -137,8 +144,8 @@ async fn conduct(
         summary::introduce(out, &scenario, arguments, &surroundings).context("cannot print")?;
     }
     let recorder = Arc::new(Recorder::new(RECORDER_SHARDS));
-    let gateways = (0..scenario.population.gateways).filter(|&gateway| arguments.shard.has(gateway));
     let population = Arc::new(Population::new(Arc::clone(&scenario)));
+    let gateways = (0..scenario.population.gateways).filter(|&gateway| arguments.shard.has(gateway));
     let posts = Box::pin(connect_all(&population, gateways, &targets, &recorder)).await;
     let posts = posts.map_err(|(target, source)| Failure::Unavailable { target, source })?;
 
@@ -150,7 +157,7 @@ async fn conduct(
     let mut course = Course::new(Arc::clone(&scenario), began, began_at_us, ends, Arc::clone(&recorder));
     let evidence = begin_evidence(&mut course, arguments, directory)?;
     let scene = Scene { scenario: &scenario, recorder: &recorder, began };
-    let (desk, watch) = Watch::begin(&stores, &scene).context("cannot start a thread")?;
+    let (desk, watch) = Watch::begin(stores, &scene).context("cannot start a thread")?;
     course.samples = desk;
     let daemon = page.map(|page| DaemonWatch::begin(page, began + scenario.load.warm_up.0));
     let longest = end.borrow().drained - began;
@@ -186,6 +193,7 @@ async fn conduct(
     if let Some(thread) = evidence {
         thread.finish(is_exact).context("cannot write the evidence")?;
     }
+    let fingerprint = served.fingerprint.to_string();
     let noted = Noted {
         ran_s: (end.borrow().at - began).as_secs_f64(),
         measured: recorder.measured(),
@@ -196,7 +204,7 @@ async fn conduct(
         evidence_waits,
         trouble,
     };
-    let stamp = stamp::stamp(arguments, &scenario, surroundings, began_at_us, fingerprint.to_string());
+    let stamp = stamp::stamp(arguments, &scenario, surroundings, began_at_us, fingerprint);
     let measurement = noted.measurement(&scenario, objectives, stamp, series, heat)?;
     Ok((measurement, ended))
 }

@@ -60,6 +60,14 @@ impl IntervalLog {
         })
     }
 
+    /// The file, with what is written so far in it.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) fn into_file(self) -> io::Result<File> {
+        self.file.into_inner().map_err(io::IntoInnerError::into_error)
+    }
+
     /// Hands what was written to the system, so that the file can be read while the run goes on.
     ///
     /// # Errors
