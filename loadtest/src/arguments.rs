@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::target::Target;
+use crate::verify::VerifyArguments;
 
 /// Sends a beacond what gateways would send, and tells what became of it.
 #[derive(Debug, Parser)]
@@ -21,6 +22,9 @@ pub(crate) enum Command {
     /// Starts a daemon on a new embedded store, sends it what 50 gateways hear of 20,000 customers, and checks that
     /// every claim holds.
     Demo(DemoArguments),
+    /// Proves from a run's evidence and from the stores themselves that nothing acknowledged is missing and nothing
+    /// stored is wrong.
+    Verify(VerifyArguments),
 }
 
 const REPLAY_EXIT_CODES: &str = "\

@@ -12,6 +12,7 @@ mod frames;
 mod measurement;
 mod pace;
 mod population;
+mod postgres;
 mod record;
 mod recorder;
 mod replay;
@@ -20,6 +21,7 @@ mod scenario;
 mod session;
 mod target;
 mod tracks;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -45,5 +47,6 @@ fn main() -> ExitCode {
     ending::exit_code(match arguments.command {
         Command::Replay(arguments) => replay::run(&arguments, &mut out),
         Command::Demo(arguments) => demo::run(&arguments, &mut out),
+        Command::Verify(arguments) => verify::run(&arguments, &mut out),
     })
 }
