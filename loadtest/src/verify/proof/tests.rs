@@ -113,8 +113,12 @@ impl Scene {
 
     #[track_caller]
     fn assert_breaks(&self, checks: &[&str]) {
-        let mut broken: Vec<&str> = self.broken().into_iter().map(|(check, _)| check).collect();
-        broken.dedup();
+        let mut broken: Vec<&str> = Vec::new();
+        for (check, _) in self.broken() {
+            if !broken.contains(&check) {
+                broken.push(check);
+            }
+        }
         assert_eq!(broken, checks, "{:#?}", self.findings());
     }
 }
@@ -145,7 +149,7 @@ fn stored_and_never_sent_breaks_the_first() {
     // Nor at this beacon.
     let mut scene = Scene::sound();
     scene.stores.iter_mut().for_each(|store| store[0].beacon += 1);
-    scene.assert_breaks(&["i", "iv", "i", "iv", "exact"]);
+    scene.assert_breaks(&["i", "iv", "exact"]);
 }
 
 #[test]
@@ -189,7 +193,7 @@ fn two_within_a_minute_break_the_second_and_a_minute_apart_do_not() {
         scene.send(decided(2, 0), &[heard(5, 0), heard(5, at_us)]);
         scene.store(heard(5, 0));
         scene.store(heard(5, at_us));
-        let expected: &[&str] = if is_broken { &["ii", "ii", "exact"] } else { &[] };
+        let expected: &[&str] = if is_broken { &["ii", "exact"] } else { &[] };
         scene.assert_breaks(expected);
     }
 }
@@ -198,14 +202,14 @@ fn two_within_a_minute_break_the_second_and_a_minute_apart_do_not() {
 fn acked_with_nothing_near_breaks_the_third_and_is_named() {
     let mut scene = Scene { is_exact: false, ..Scene::sound() };
     scene.send(FrameVerdict::Repeat, &[heard(5, 1)]);
-    scene.assert_breaks(&["iii", "iii"]);
+    scene.assert_breaks(&["iii"]);
     let findings = scene.findings();
     let example = &findings.iter().find(|finding| finding.check == "iii").unwrap().examples[0];
     assert!(example.starts_with("gateway-000004, frame 3, sighting 0: customer 5 at "), "{example}");
     // As a duplicate of an identity a minute away, which is none.
     let mut scene = Scene { is_exact: false, ..Scene::sound() };
     scene.send(decided(0, 1), &[heard(1, 60_000_000)]);
-    scene.assert_breaks(&["iii", "iii"]);
+    scene.assert_breaks(&["iii"]);
     // And of one that lies after it.
     let mut scene = Scene { is_exact: false, ..Scene::sound() };
     scene.send(decided(0, 1), &[heard(1, -59_999_999)]);
@@ -216,12 +220,12 @@ fn acked_with_nothing_near_breaks_the_third_and_is_named() {
 fn identified_and_not_stored_breaks_the_fourth_though_another_is_near() {
     let mut scene = Scene { is_exact: false, ..Scene::sound() };
     scene.send(decided(1, 0), &[heard(1, 30_000_000)]);
-    scene.assert_breaks(&["iv", "iv"]);
+    scene.assert_breaks(&["iv"]);
     // Stored, and answered as a duplicate.
     let mut scene = Scene { is_exact: false, ..Scene::sound() };
     scene.send(decided(0, 1), &[heard(5, 0)]);
     scene.store(heard(5, 0));
-    scene.assert_breaks(&["iv", "iv"]);
+    scene.assert_breaks(&["iv"]);
 }
 
 #[test]
@@ -272,7 +276,7 @@ fn identities_of_the_minute_before_the_run_make_duplicates_of_it() {
     assert_eq!(scene.broken(), []);
     // Without it the same answer is wrong.
     scene.stores.iter_mut().for_each(|store| store.truncate(2));
-    scene.assert_breaks(&["iii", "iii", "exact"]);
+    scene.assert_breaks(&["iii", "exact"]);
 }
 
 #[test]
