@@ -35,9 +35,9 @@ pub(crate) enum Failure {
     /// The target's name has no address.
     #[error("target {target}: {reason}")]
     NoAddress { target: String, reason: String },
-    /// A store, or the daemon's page, cannot be read.
-    #[error("{store}: {reason}")]
-    Store { store: String, reason: String },
+    /// The system does not give what is needed.
+    #[error("{0}")]
+    Resources(String),
     /// Anything else.
     #[error("{0:#}")]
     Other(#[from] anyhow::Error),
@@ -61,7 +61,7 @@ impl Failure {
             Self::Other(_) => 1,
             Self::Usage(_) => 64,
             Self::Tracks { .. } | Self::File { .. } => 65,
-            Self::Unavailable { .. } | Self::NoAddress { .. } | Self::Store { .. } => 69,
+            Self::Unavailable { .. } | Self::NoAddress { .. } | Self::Resources(_) => 69,
         }
     }
 }

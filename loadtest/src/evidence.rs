@@ -16,7 +16,7 @@ pub(crate) use self::record::{Answered, FrameEvidence, FrameVerdict, SightingEvi
 /// The version of this layout.
 const FORMAT: u32 = 1;
 /// The file's name in the directory of a run.
-pub(crate) const FILE_NAME: &str = "evidence.bin";
+pub(crate) const FILE_NAME: &str = "evidence";
 /// First byte of what follows: a frame.
 const FRAME: u8 = 1;
 /// First byte of what follows: the trailer, with the number of frames and the CRC-32C of all records.

@@ -1,7 +1,6 @@
 //! `loadtest verify`: a run's evidence held against the stores, which are read by clients of our own and not by the
 //! daemon's adapters.
 
-mod admin;
 mod dynamodb;
 mod findings;
 mod held;
@@ -26,8 +25,8 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
+use ureq::Agent;
 
-use self::admin::Admin;
 use self::findings::Finding;
 use self::held::{Held, Sieve};
 use self::last_seen::LastSeen;
@@ -42,8 +41,12 @@ use crate::{clock, evidence};
 /// Two identities of a customer are at least so far apart.
 const MINUTE_US: i64 = 60_000_000;
 
+/// The variable that names another endpoint than AWS's, as for the daemon.
+const DYNAMODB_ENDPOINT: &str = "BEACOND_DYNAMODB_ENDPOINT";
+
 /// Between two looks at the daemon's ledger.
 const ASKED_EVERY: Duration = Duration::from_millis(500);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 every check holds, 1 one does not, 64 wrong arguments or no store named,
@@ -73,7 +76,7 @@ pub(crate) struct VerifyArguments {
     only_store: Option<StoreKind>,
     /// The daemon's page for operators: its ledger is verified, and tells when nothing waits for a store any more.
     #[arg(long, value_name = "http://HOST:PORT")]
-    admin: Option<Admin>,
+    admin: Option<String>,
     /// How long to wait at most until everything is stored.
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration)]
     wait: Duration,
@@ -174,8 +177,10 @@ fn sources(arguments: &VerifyArguments) -> Result<(Vec<Source>, Vec<String>), Fa
         })?;
         sources.extend(url.map(|url| (StoreKind::Record, Source::Postgres(url))));
     }
-    let table = arguments.dynamodb_table.clone();
-    sources.extend(table.map(|table| (StoreKind::Events, Source::DynamoDb(table))));
+    if let Some(table) = arguments.dynamodb_table.clone() {
+        let endpoint = std::env::var(DYNAMODB_ENDPOINT).ok().filter(|endpoint| !endpoint.is_empty());
+        sources.push((StoreKind::Events, Source::DynamoDb { table, endpoint }));
+    }
     sources.retain(|(kind, _)| is_wanted(*kind));
     if sources.is_empty() {
         let wanted = "name a store: --sqlite, BEACOND_POSTGRES_URL, --postgres-url-file, --dynamodb-table";
@@ -203,18 +208,19 @@ fn files(named: &[PathBuf]) -> Vec<PathBuf> {
 }
 
 /// The ledger when nothing waits any more, or as it is when the time is over.
-fn rest(runtime: &Runtime, admin: &Admin, until: Instant) -> Result<Reading, Failure> {
-    let ask = async {
-        loop {
-            let reading = Reading::parse(&admin.page(ledger::PATH).await?)?;
-            if reading.is_at_rest() || Instant::now() + ASKED_EVERY > until {
-                return Ok(reading);
-            }
-            tokio::time::sleep(ASKED_EVERY).await;
+fn rest(runtime: &Runtime, admin: &str, until: Instant) -> Result<Reading, Failure> {
+    let agent = Agent::config_builder().timeout_global(Some(ANSWER_TIMEOUT)).build().new_agent();
+    let url = format!("{}{}", admin.trim_end_matches('/'), ledger::PATH);
+    let unreadable = |reason: &dyn std::fmt::Display| Failure::Resources(format!("admin {url}: {reason}"));
+    loop {
+        let page = agent.get(&url).call().and_then(|mut page| page.body_mut().read_to_string());
+        let reading = Reading::parse(&page.map_err(|error| unreadable(&error))?);
+        let reading = reading.map_err(|reason| unreadable(&reason))?;
+        if reading.is_at_rest() || Instant::now() + ASKED_EVERY > until {
+            return Ok(reading);
         }
-    };
-    let store = || format!("the daemon's page {admin}");
-    runtime.block_on(ask).map_err(|reason: String| Failure::Store { store: store(), reason })
+        runtime.block_on(tokio::time::sleep(ASKED_EVERY));
+    }
 }
 
 /// Everything that is proven from sightings and rows, a part of the customers at a time.

@@ -1,7 +1,6 @@
 //! The table of events in DynamoDB, read by Scans side by side, strongly consistent.
 
 use std::collections::HashMap;
-use std::env;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,9 +14,6 @@ use tokio::task::JoinSet;
 
 use super::held::{Held, Sieve, Told};
 use super::time;
-
-/// The variable that names another endpoint than AWS's, as for the daemon.
-const ENDPOINT_VARIABLE: &str = "BEACOND_DYNAMODB_ENDPOINT";
 
 /// Parts that a table is read in at once.
 const SEGMENTS: i32 = 8;
@@ -33,8 +29,8 @@ const RECORD: (&str, &str) = ("\u{1}beacond", "suffixes");
 type Item = HashMap<String, AttributeValue>;
 
 /// The items of a table that could matter.
-pub(super) async fn events(table: &str, sieve: &Arc<Sieve>) -> Result<Held, String> {
-    let client = connect().await?;
+pub(super) async fn events(table: &str, endpoint: Option<&str>, sieve: &Arc<Sieve>) -> Result<Held, String> {
+    let client = connect(endpoint).await?;
     let suffixes = suffixes(&client, table).await?;
     // A page is a megabyte at most; one waits for each part that is read.
     let (pages, mut read) = mpsc::channel::<Held>(1);
@@ -55,7 +51,7 @@ pub(super) async fn events(table: &str, sieve: &Arc<Sieve>) -> Result<Held, Stri
     Ok(held)
 }
 
-async fn connect() -> Result<Client, String> {
+async fn connect(endpoint: Option<&str>) -> Result<Client, String> {
     let loaded = aws_config::defaults(aws_config::BehaviorVersion::latest()).load();
     let shared = tokio::time::timeout(CREDENTIALS_AT_MOST, loaded)
         .await
@@ -66,7 +62,7 @@ async fn connect() -> Result<Client, String> {
     let mut config = Builder::from(&shared)
         .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
-    if let Some(endpoint) = env::var(ENDPOINT_VARIABLE).ok().filter(|endpoint| !endpoint.is_empty()) {
+    if let Some(endpoint) = endpoint {
         config = config.endpoint_url(endpoint);
     }
     Ok(Client::from_conf(config.build()))

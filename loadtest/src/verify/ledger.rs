@@ -54,8 +54,8 @@ struct Store {
 impl Reading {
     /// # Errors
     /// When the page is no ledger.
-    pub(super) fn parse(page: &[u8]) -> Result<Self, String> {
-        serde_json::from_slice(page).map_err(|error| format!("its ledger cannot be read: {error}"))
+    pub(super) fn parse(page: &str) -> Result<Self, String> {
+        serde_json::from_str(page).map_err(|error| format!("its ledger cannot be read: {error}"))
     }
 
     /// Whether nothing waits for a decision or for a store.
@@ -163,7 +163,7 @@ mod tests {
     }
 
     fn broken(page: &Value, answered: &[u64; OUTCOME_CODES]) -> usize {
-        let reading = Reading::parse(page.to_string().as_bytes()).unwrap();
+        let reading = Reading::parse(&page.to_string()).unwrap();
         reading.findings(answered, true).iter().filter(|finding| !finding.holds).count()
     }
 
@@ -185,7 +185,7 @@ mod tests {
             *page.pointer_mut(path).unwrap() = value;
             assert_eq!(broken(&page, &[0; OUTCOME_CODES]), 1, "{path}");
         }
-        assert!(Reading::parse(b"{}").is_err());
+        assert!(Reading::parse("{}").is_err());
     }
 
     #[test]
@@ -200,7 +200,7 @@ mod tests {
     #[test]
     fn at_rest_is_when_nothing_waits_and_a_store_of_events_need_not_be() {
         let mut page = even();
-        let parse = |page: &Value| Reading::parse(page.to_string().as_bytes()).unwrap();
+        let parse = |page: &Value| Reading::parse(&page.to_string()).unwrap();
         assert_eq!((parse(&page).is_at_rest(), parse(&page).waiting()), (false, 5));
         page["ledger"]["in_progress"] = json!(0);
         page["ledger"]["system_of_record"]["waiting"] = json!(0);

@@ -24,8 +24,10 @@ pub(super) enum Source {
     SqliteEvents(PathBuf),
     /// By its URL.
     Postgres(String),
-    /// By the table's name.
-    DynamoDb(String),
+    DynamoDb {
+        table: String,
+        endpoint: Option<String>,
+    },
 }
 
 impl Source {
@@ -34,7 +36,7 @@ impl Source {
             Self::Sqlite(_) => "SQLite",
             Self::SqliteEvents(_) => "SQLite's events",
             Self::Postgres(_) => "PostgreSQL",
-            Self::DynamoDb(_) => "DynamoDB",
+            Self::DynamoDb { .. } => "DynamoDB",
         }
     }
 
@@ -74,7 +76,9 @@ impl Source {
             Self::Sqlite(file) => sqlite::identities(file, sieve).map_err(|error| error.to_string()),
             Self::SqliteEvents(file) => sqlite::events(file, sieve).map_err(|error| error.to_string()),
             Self::Postgres(url) => runtime.block_on(postgres::identities(url, sieve)),
-            Self::DynamoDb(table) => runtime.block_on(dynamodb::events(table, sieve)),
+            Self::DynamoDb { table, endpoint } => {
+                runtime.block_on(dynamodb::events(table, endpoint.as_deref(), sieve))
+            }
         };
         let mut held = read.map_err(|reason| self.unreachable(reason))?;
         held.sort();
@@ -93,12 +97,12 @@ impl Source {
         let read = match self {
             Self::Sqlite(file) => sqlite::last_seen(file, visit).map_err(|error| error.to_string()),
             Self::Postgres(url) => runtime.block_on(postgres::last_seen(url, visit)),
-            Self::SqliteEvents(_) | Self::DynamoDb(_) => Ok(()),
+            Self::SqliteEvents(_) | Self::DynamoDb { .. } => Ok(()),
         };
         read.map_err(|reason| self.unreachable(reason))
     }
 
     fn unreachable(&self, reason: String) -> Failure {
-        Failure::Store { store: self.name().to_owned(), reason }
+        Failure::Resources(format!("{}: {reason}", self.name()))
     }
 }

@@ -335,7 +335,10 @@ fn one_run(files: &[PathBuf], heads: &[EvidenceHead]) -> Result<Scenario, Failur
         match place {
             Some(place) if !*place => *place = true,
             _ => {
-                return Err(wrong(Some(file), format!("part {part}/{of} is here twice, or there is no such")));
+                return Err(wrong(
+                    Some(file),
+                    format!("part {part}/{of} is here twice, or there is no such"),
+                ));
             }
         }
     }
