@@ -14,6 +14,8 @@ mod sent;
 mod source;
 mod sqlite;
 mod survey;
+#[cfg(test)]
+mod tests;
 mod time;
 
 use std::io::Write;
@@ -219,7 +221,7 @@ fn rest(runtime: &Runtime, admin: &str, until: Instant) -> Result<Reading, Failu
         if reading.is_at_rest() || Instant::now() + ASKED_EVERY > until {
             return Ok(reading);
         }
-        runtime.block_on(tokio::time::sleep(ASKED_EVERY));
+        runtime.block_on(async { tokio::time::sleep(ASKED_EVERY).await });
     }
 }
 

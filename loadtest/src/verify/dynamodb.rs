@@ -122,8 +122,7 @@ fn take(item: &Item, suffixes: u32, sieve: &Sieve, held: &mut Held) {
         confidence: confidence.unwrap_or(f32::NAN),
     };
     if suffixes > 1 && sieve.customer(told.customer_id).is_some() {
-        let expected = format!("{}-{}", told.customer_id, suffix(told.customer_id, detected_at, suffixes));
-        if key != expected {
+        if key != partition_key(told.customer_id, detected_at, suffixes) {
             held.tell_strange(|| format!("an item at {detected_at} with another suffix than its key gives"));
             return;
         }
@@ -135,10 +134,15 @@ fn without_suffix(key: &str, suffixes: u32) -> &str {
     if suffixes > 1 { key.rsplit_once('-').map_or(key, |(customer_id, _)| customer_id) } else { key }
 }
 
-/// CRC-32C of the CustomerID, a zero byte and the time's text, modulo their number.
-fn suffix(customer_id: &str, detected_at: &str, suffixes: u32) -> u32 {
+/// The CustomerID, and with more than one suffix a hyphen and CRC-32C of the CustomerID, a zero byte and the time's text,
+/// modulo their number.
+pub(super) fn partition_key(customer_id: &str, detected_at: &str, suffixes: u32) -> String {
+    if suffixes == 1 {
+        return customer_id.to_owned();
+    }
     let hash = crc32c::crc32c_append(crc32c::crc32c(customer_id.as_bytes()), b"\0");
-    crc32c::crc32c_append(hash, detected_at.as_bytes()) % suffixes
+    let suffix = crc32c::crc32c_append(hash, detected_at.as_bytes()) % suffixes;
+    format!("{customer_id}-{suffix}")
 }
 
 fn text<'i>(item: &'i Item, name: &str) -> &'i str {
@@ -156,8 +160,8 @@ mod tests {
     #[test]
     fn a_suffix_is_what_the_key_gives() {
         // Computed bit by bit elsewhere: CRC-32C of "cust123", 0, the text is 2,424,103,053.
-        let of = |suffixes| suffix("cust123", "2026-05-01T12:00:00.000000Z", suffixes);
-        assert_eq!([of(4), of(7), of(100)], [1, 1, 53]);
+        let of = |suffixes| partition_key("cust123", "2026-05-01T12:00:00.000000Z", suffixes);
+        assert_eq!([of(1), of(4), of(100)], ["cust123", "cust123-1", "cust123-53"]);
         assert_eq!(without_suffix("cust-1-3", 4), "cust-1");
         assert_eq!(without_suffix("cust-1", 1), "cust-1");
     }

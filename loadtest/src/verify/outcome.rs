@@ -95,22 +95,26 @@ impl Outcome {
 pub(super) fn print_survey(out: &mut impl Write, survey: &Survey) -> io::Result<()> {
     let Figures { frames, sightings, eligible, acked, identified, .. } = &survey.figures;
     writeln!(out, "The run that began at {}", time::text(survey.began_at_us))?;
-    writeln!(out, "  sent        {:>14} sightings in {} frames", count(*sightings), count(*frames))?;
-    writeln!(out, "  eligible    {:>14}, {} of them acknowledged", count(*eligible), count(*acked))?;
-    writeln!(out, "  identified  {:>14}, as gateways were answered", count(*identified))?;
+    writeln!(out, "  sent             {:>14} sightings in {} frames", count(*sightings), count(*frames))?;
+    writeln!(out, "  eligible         {:>14}, {} of them acknowledged", count(*eligible), count(*acked))?;
+    writeln!(out, "  identified       {:>14}, as gateways were answered", count(*identified))?;
     let Figures { frames_unanswered, frames_repeated, undecided, sightings_unanswered, .. } = &survey.figures;
     if *frames_unanswered > 0 {
         let (sightings, frames) = (count(*sightings_unanswered), count(*frames_unanswered));
         writeln!(
             out,
-            "  unanswered  {sightings:>14} sightings in {frames} frames: they may be stored or not"
+            "  unanswered       {sightings:>14} sightings in {frames} frames: they may be stored or not"
         )?;
     }
     if *frames_repeated > 0 {
-        writeln!(out, "  repeated    {:>14} frames, whose first answer was lost", count(*frames_repeated))?;
+        writeln!(
+            out,
+            "  repeated         {:>14} frames, whose first answer was lost",
+            count(*frames_repeated)
+        )?;
     }
     if *undecided > 0 {
-        writeln!(out, "  undecided   {:>14} times; such sightings were sent again", count(*undecided))?;
+        writeln!(out, "  undecided        {:>14} times; such sightings were sent again", count(*undecided))?;
     }
     Ok(())
 }
@@ -126,7 +130,7 @@ pub(super) fn print_store(out: &mut impl Write, name: &str, held: &Held, took: D
     let seconds = took.as_secs_f64();
     writeln!(
         out,
-        "  {name:<10}  {:>14} identities of the run{beside}; read in {seconds:.1} s",
+        "  {name:<15}  {:>14} identities of the run{beside}; read in {seconds:.1} s",
         count(identities)
     )
 }

@@ -67,7 +67,7 @@ impl Source {
                 return Ok(held);
             }
             drop(held);
-            runtime.block_on(tokio::time::sleep(LOOK_AGAIN_AFTER));
+            runtime.block_on(async { tokio::time::sleep(LOOK_AGAIN_AFTER).await });
         }
     }
 
