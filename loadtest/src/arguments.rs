@@ -12,6 +12,7 @@ use crate::merge::MergeArguments;
 use crate::plan::PlanArguments;
 use crate::run::RunArguments;
 use crate::target::Target;
+use crate::verify::VerifyArguments;
 
 /// Sends a beacond what gateways would send, and tells what became of it.
 #[derive(Debug, Parser)]
@@ -42,6 +43,9 @@ pub(crate) enum Command {
     Merge(MergeArguments),
     /// Tells what machines and stores so many users need, and what they cost.
     Plan(PlanArguments),
+    /// Proves from a run's evidence and from the stores themselves that nothing acknowledged is missing and nothing
+    /// stored is wrong.
+    Verify(VerifyArguments),
 }
 
 const REPLAY_EXIT_CODES: &str = "\

@@ -20,6 +20,7 @@ mod merge;
 mod pace;
 mod plan;
 mod population;
+mod postgres;
 mod record;
 mod recorder;
 mod registry;
@@ -31,6 +32,7 @@ mod session;
 mod slo;
 mod target;
 mod tracks;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -63,5 +65,6 @@ fn main() -> ExitCode {
         Command::Compare(arguments) => compare::run(&arguments, &mut out),
         Command::Merge(arguments) => merge::run(&arguments, &mut out),
         Command::Plan(arguments) => plan::run(&arguments, &mut out),
+        Command::Verify(arguments) => verify::run(&arguments, &mut out),
     })
 }
