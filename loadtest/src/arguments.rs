@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::dynamodb_stub::DynamoDbStubArguments;
 use crate::target::Target;
 
 /// Sends a beacond what gateways would send, and tells what became of it.
@@ -21,6 +22,8 @@ pub(crate) enum Command {
     /// Starts a daemon on a new embedded store, sends it what 50 gateways hear of 20,000 customers, and checks that
     /// every claim holds.
     Demo(DemoArguments),
+    /// Answers like DynamoDB, for rates beyond an emulator's; can be late, throttle and leave items unprocessed.
+    DynamodbStub(DynamoDbStubArguments),
 }
 
 const REPLAY_EXIT_CODES: &str = "\

@@ -5,6 +5,7 @@ mod batches;
 mod clock;
 mod clones;
 mod demo;
+mod dynamodb_stub;
 mod ending;
 mod evidence;
 mod figures;
@@ -45,5 +46,6 @@ fn main() -> ExitCode {
     ending::exit_code(match arguments.command {
         Command::Replay(arguments) => replay::run(&arguments, &mut out),
         Command::Demo(arguments) => demo::run(&arguments, &mut out),
+        Command::DynamodbStub(arguments) => dynamodb_stub::run(&arguments, &mut out),
     })
 }
