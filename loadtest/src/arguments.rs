@@ -11,6 +11,7 @@ use crate::registry::RegistryArguments;
 use crate::merge::MergeArguments;
 use crate::plan::PlanArguments;
 use crate::run::RunArguments;
+use crate::dynamodb_stub::DynamoDbStubArguments;
 use crate::target::Target;
 use crate::verify::VerifyArguments;
 
@@ -46,6 +47,8 @@ pub(crate) enum Command {
     /// Proves from a run's evidence and from the stores themselves that nothing acknowledged is missing and nothing
     /// stored is wrong.
     Verify(VerifyArguments),
+    /// Answers like DynamoDB, for rates beyond an emulator's; can be late, throttle and leave items unprocessed.
+    DynamodbStub(DynamoDbStubArguments),
 }
 
 const REPLAY_EXIT_CODES: &str = "\

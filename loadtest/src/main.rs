@@ -8,6 +8,7 @@ mod clones;
 mod compare;
 mod demo;
 mod encode;
+mod dynamodb_stub;
 mod ending;
 mod evidence;
 mod figures;
@@ -66,5 +67,6 @@ fn main() -> ExitCode {
         Command::Merge(arguments) => merge::run(&arguments, &mut out),
         Command::Plan(arguments) => plan::run(&arguments, &mut out),
         Command::Verify(arguments) => verify::run(&arguments, &mut out),
+        Command::DynamodbStub(arguments) => dynamodb_stub::run(&arguments, &mut out),
     })
 }
