@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::compare::CompareArguments;
+use crate::dynamodb_stub::DynamoDbStubArguments;
 use crate::find_max::FindMaxArguments;
 use crate::generate::GenerateArguments;
-use crate::registry::RegistryArguments;
 use crate::merge::MergeArguments;
 use crate::plan::PlanArguments;
+use crate::registry::RegistryArguments;
 use crate::run::RunArguments;
-use crate::dynamodb_stub::DynamoDbStubArguments;
 use crate::target::Target;
 use crate::verify::VerifyArguments;
 

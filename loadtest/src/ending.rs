@@ -81,7 +81,9 @@ impl Failure {
             Self::Other(_) => 1,
             Self::Usage(_) => 64,
             Self::Tracks { .. } | Self::File { .. } => 65,
-            Self::Unavailable { .. } | Self::NoAddress { .. } | Self::Resources(_) | Self::Listen { .. } => 69,
+            Self::Unavailable { .. } | Self::NoAddress { .. } | Self::Resources(_) | Self::Listen { .. } => {
+                69
+            }
             Self::Scenario(_) => 78,
         }
     }

@@ -187,7 +187,7 @@ async fn conduct(
     let watched = engine::finish(watch).await;
     let daemon = observer.daemon.take().map(DaemonWatch::finish);
     let (series, heat, tally) = observer.finish(&course).with_context(cannot_write)?;
-    let (is_exact, fingerprint) = (course.is_exact(), course.fingerprint());
+    let is_exact = course.is_exact();
     let (evidence_waits, trouble) = (course.evidence_waits(), course.last_trouble());
     drop(course);
     if let Some(thread) = evidence {

@@ -41,7 +41,6 @@ impl Post {
             sending.gone().await;
         }
         note_lost(&course, number, &desk).await;
-        course.add_fingerprint(number, sending.fingerprint());
         sending.give_up().await;
         (number, sending.fingerprint())
     }

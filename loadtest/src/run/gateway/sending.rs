@@ -60,10 +60,6 @@ impl<'c> Sending<'c> {
         }
     }
 
-    pub(super) const fn fingerprint(&self) -> u32 {
-        self.source.fingerprint()
-    }
-
     /// Waits until the gateway returns; false if the run is over before.
     pub(super) async fn away_until(&mut self, returns: Instant) -> bool {
         let end = *self.ends.borrow_and_update();
