@@ -28,7 +28,8 @@ impl Source {
         }
     }
 
-    pub(crate) const fn from_us(&self) -> i64 {
+    /// Since when.
+    pub(crate) const fn heard_from_us(&self) -> i64 {
         self.from_us
     }
 

@@ -1,5 +1,11 @@
 //! The built load tester against daemons that behave as a test says: counts, times and verdicts.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests: what is unexpected should stop right there"
+)]
+
 mod daemon;
 
 use std::path::Path;

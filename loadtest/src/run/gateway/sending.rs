@@ -49,7 +49,7 @@ impl<'c> Sending<'c> {
             course,
             desk,
             ends: course.end.clone(),
-            heard_until_us: source.from_us(),
+            heard_until_us: source.heard_from_us(),
             source,
             lateness: Lateness::default(),
             order: 0,
