@@ -6,8 +6,10 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::compare::CompareArguments;
 use crate::find_max::FindMaxArguments;
+use crate::generate::GenerateArguments;
 use crate::merge::MergeArguments;
 use crate::plan::PlanArguments;
+use crate::registry::RegistryArguments;
 use crate::run::RunArguments;
 use crate::target::Target;
 
@@ -27,6 +29,10 @@ pub(crate) enum Command {
     Run(RunArguments),
     /// Looks for the highest load at which the objectives hold.
     FindMax(FindMaxArguments),
+    /// Writes the beacons and gateways of a scenario, for the daemon to import.
+    Registry(RegistryArguments),
+    /// Generates without a daemon: how fast the generator is, what it makes, and that it is always the same.
+    Generate(GenerateArguments),
     /// Starts a daemon on a new embedded store, sends it what 50 gateways hear of 20,000 customers, and checks that
     /// every claim holds.
     Demo(DemoArguments),

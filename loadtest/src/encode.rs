@@ -17,6 +17,8 @@ pub(crate) struct FrameEncoder {
     naming: Naming,
     batch: usize,
     fingerprint: u32,
+    /// Of the frame in the making.
+    bytes: usize,
     beacons: Vec<BeaconRef>,
     /// Of each sighting in the making.
     indices: Vec<u8>,
@@ -32,6 +34,7 @@ impl FrameEncoder {
             naming,
             batch: batch as usize,
             fingerprint: 0,
+            bytes: 0,
             beacons: Vec::new(),
             indices: Vec::new(),
             radios: Vec::new(),
@@ -53,7 +56,7 @@ impl FrameEncoder {
     ) -> Result<Option<(usize, usize)>, EncodeError> {
         let Some(first) = heard.first() else { return Ok(None) };
         let taken = self.choose(heard, limits);
-        buffer.resize(limits.max_frame_bytes, 0);
+        buffer.resize(self.bytes, 0);
         let base = TimeBase::Utc(began_at_us + first.at_us);
         let mut encoder = SightingsEncoder::new(buffer, UNNUMBERED, base, &self.beacons)?;
         for (sighting, &beacon_index) in heard.iter().zip(&self.indices).take(taken) {
@@ -87,6 +90,11 @@ impl FrameEncoder {
         self.fingerprint
     }
 
+    /// Goes on from an earlier fingerprint: what was encoded since does not count.
+    pub(crate) const fn set_fingerprint(&mut self, fingerprint: u32) {
+        self.fingerprint = fingerprint;
+    }
+
     /// Fills the table of beacons and the sightings' indices; returns how many sightings the frame takes.
     fn choose(&mut self, heard: &[Heard], limits: FrameLimits) -> usize {
         self.beacons.clear();
@@ -106,6 +114,7 @@ impl FrameEncoder {
                 }
                 break;
             }
+            self.bytes = bytes;
             self.indices.push(index);
         }
         self.indices.len()

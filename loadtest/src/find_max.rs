@@ -123,8 +123,8 @@ pub(crate) fn run(arguments: &FindMaxArguments, out: &mut impl Write) -> Result<
 fn at(arguments: &FindMaxArguments, load: f64, directory: &Path) -> RunArguments {
     let mut run = arguments.run.clone();
     match arguments.by {
-        By::Rate => run.rate = Some(load),
-        By::Scale => run.scale = Some(load),
+        By::Rate => run.scenario.rate = Some(load),
+        By::Scale => run.scenario.scale = Some(load),
     }
     run.out = Some(directory.to_owned());
     run.quiet = true;

@@ -13,6 +13,7 @@ mod evidence;
 mod figures;
 mod find_max;
 mod frames;
+mod generate;
 mod level;
 mod measurement;
 mod merge;
@@ -21,6 +22,7 @@ mod plan;
 mod population;
 mod record;
 mod recorder;
+mod registry;
 mod replay;
 mod report;
 mod run;
@@ -54,6 +56,8 @@ fn main() -> ExitCode {
     ending::exit_code(match arguments.command {
         Command::Replay(arguments) => replay::run(&arguments, &mut out),
         Command::FindMax(arguments) => find_max::run(&arguments, &mut out),
+        Command::Registry(arguments) => registry::run(&arguments, &mut out),
+        Command::Generate(arguments) => generate::run(&arguments, &mut out),
         Command::Run(arguments) => run::run(&arguments, &mut out),
         Command::Demo(arguments) => demo::run(&arguments, &mut out),
         Command::Compare(arguments) => compare::run(&arguments, &mut out),

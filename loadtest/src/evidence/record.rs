@@ -105,7 +105,7 @@ impl FrameEvidence {
                 NOT_LISTED => Answered::NotListed,
                 code => Answered::Listed(outcome(code)?),
             };
-            let heard = Heard { customer, beacon, at_us, rssi_dbm, expected };
+            let heard = Heard { customer, beacon, at_us, rssi_dbm, expected, opens_visit: false };
             sightings.push(SightingEvidence { heard, answered });
         }
         let verdict = match verdict {

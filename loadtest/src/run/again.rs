@@ -73,8 +73,14 @@ mod tests {
 
     #[test]
     fn waits_double_up_to_ten_seconds_and_the_earliest_is_first() {
-        let heard =
-            Heard { customer: 0, beacon: 0, at_us: 0, rssi_dbm: 0, expected: OutcomeCode::Identified };
+        let heard = Heard {
+            customer: 0,
+            beacon: 0,
+            at_us: 0,
+            rssi_dbm: 0,
+            expected: OutcomeCode::Identified,
+            opens_visit: false,
+        };
         let begin = Instant::now();
         let mut queue = AgainQueue::default();
         for times in [5, 1, 3] {

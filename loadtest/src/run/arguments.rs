@@ -1,5 +1,6 @@
 //! What `loadtest run` can be told.
 
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -17,27 +18,8 @@ BEACOND_REDIS_URL; for DynamoDB the AWS SDK's own chain, and BEACOND_DYNAMODB_EN
 #[derive(Debug, Clone, Args)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct RunArguments {
-    /// A scenario that ships with the tool (smoke, pilot, ten-million-lunch, ten-million-census, reconnect-storm, backlog),
-    /// or a TOML file.
-    #[arg(long, value_name = "NAME|FILE", default_value = "smoke")]
-    pub(crate) scenario: String,
-    /// Changes a key of the scenario, such as load.profile=spike. May be given several times.
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub(crate) set: Vec<String>,
-    /// So many times as many customers, stores and gateways.
-    #[arg(long, value_name = "X", value_parser = positive)]
-    pub(crate) scale: Option<f64>,
-    /// Sightings a second where the level is 1: as many customers are present as make them.
-    #[arg(long, value_name = "R", value_parser = positive)]
-    pub(crate) rate: Option<f64>,
-    /// How long sightings are sent, warm-up included.
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
-    pub(crate) duration: Option<std::time::Duration>,
-    #[arg(long, value_name = "N")]
-    pub(crate) gateways: Option<u32>,
-    /// The same seed makes the same sightings.
-    #[arg(long, value_name = "N")]
-    pub(crate) seed: Option<u64>,
+    #[command(flatten)]
+    pub(crate) scenario: ScenarioArguments,
     /// The daemon, as tcp://HOST:PORT or udp://HOST:PORT. Gateways are dealt out to several.
     #[arg(long, required = true, value_name = "TARGET", value_delimiter = ',')]
     pub(crate) target: Vec<Target>,
@@ -56,6 +38,9 @@ pub(crate) struct RunArguments {
     /// DynamoDB's table: sampled events are looked for there.
     #[arg(long, value_name = "TABLE")]
     pub(crate) dynamodb_table: Option<String>,
+    /// Suffixes of the table's partition keys, as in the daemon's [dynamodb].
+    #[arg(long, value_name = "N", default_value = "1", requires = "dynamodb_table")]
+    pub(crate) dynamodb_suffixes: NonZeroU16,
     /// Where the report goes [default: loadtest-NAME-TIME].
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
@@ -83,6 +68,33 @@ pub(crate) struct RunArguments {
     /// Print the verdict only.
     #[arg(long)]
     pub(crate) quiet: bool,
+}
+
+/// Which scenario, and what goes over it.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ScenarioArguments {
+    /// A scenario that ships with the tool (smoke, pilot, ten-million-lunch, ten-million-census, reconnect-storm, backlog),
+    /// or a TOML file.
+    #[arg(long, value_name = "NAME|FILE", default_value = "smoke")]
+    pub(crate) scenario: String,
+    /// Changes a key of the scenario, such as load.profile=spike. May be given several times.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// So many times as many customers, stores and gateways.
+    #[arg(long, value_name = "X", value_parser = positive)]
+    pub(crate) scale: Option<f64>,
+    /// Sightings a second where the level is 1: as many customers are present as make them.
+    #[arg(long, value_name = "R", value_parser = positive)]
+    pub(crate) rate: Option<f64>,
+    /// How long sightings are sent, warm-up included.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(crate) duration: Option<std::time::Duration>,
+    /// Gateways, between which customers and stores are dealt out.
+    #[arg(long, value_name = "N")]
+    pub(crate) gateways: Option<u32>,
+    /// The same seed makes the same sightings.
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
 }
 
 /// A part of several.

@@ -15,8 +15,8 @@ use super::histograms::Metric;
 use super::recorder::Recorder;
 use super::source::Source;
 use crate::clock::now_us;
-use crate::population::Naming;
-use crate::scenario::{AckLevelAsked, Scenario};
+use crate::population::{Naming, Population};
+use crate::scenario::AckLevelAsked;
 
 /// Sessions that are opened at once: a run does not begin with a storm, unless it is about one.
 const AT_ONCE: usize = 256;
@@ -26,36 +26,48 @@ const LOOPBACK_ADDRESSES: u32 = 64_000;
 /// Connects these gateways and gets their customers into their places; those that are away at the begin are not connected.
 ///
 /// # Errors
-/// The first gateway that could not be connected, and why.
+/// The target and the gateway that could not be connected, and why.
 pub(crate) async fn connect_all(
-    scenario: &Arc<Scenario>,
+    population: &Arc<Population>,
     gateways: impl Iterator<Item = u32>,
     targets: &[Target],
     recorder: &Arc<Recorder>,
-) -> Result<Vec<Post>, (Target, ClientError)> {
+) -> Result<Vec<Post>, (String, ClientError)> {
+    let scenario = population.scenario();
     let gives_up = Instant::now() + scenario.sessions.connect_within.0;
     let permits = Arc::new(Semaphore::new(AT_ONCE));
     let mut connecting = JoinSet::new();
     for number in gateways {
         let target = targets[number as usize % targets.len()];
-        let (scenario, permits, recorder) =
-            (Arc::clone(scenario), Arc::clone(&permits), Arc::clone(recorder));
+        let (population, permits, recorder) =
+            (Arc::clone(population), Arc::clone(&permits), Arc::clone(recorder));
         connecting.spawn(async move {
             // Nobody closes it.
             let _permit = permits.acquire().await;
-            let post = post(number, &scenario, target);
+            let post = post(number, &population, target);
             let connected = Box::pin(connect(post, gives_up, &recorder)).await;
-            connected.map_err(|error| (target, error))
+            connected.map_err(|error| {
+                (
+                    format!(
+                        "{target} ({})",
+                        Naming::gateway_id(&population.scenario().sessions.gateway, number)
+                    ),
+                    error,
+                )
+            })
         });
     }
     let mut posts = Vec::with_capacity(connecting.len());
     while let Some(connected) = connecting.join_next().await {
-        posts.push(connected.map_err(|error| (targets[0], ClientError::System(error.to_string())))??);
+        posts.push(
+            connected.map_err(|error| (targets[0].to_string(), ClientError::System(error.to_string())))??,
+        );
     }
     Ok(posts)
 }
 
-fn post(number: u32, scenario: &Scenario, target: Target) -> Post {
+fn post(number: u32, population: &Population, target: Target) -> Post {
+    let scenario = population.scenario();
     let absence = absence(&scenario.offline, number);
     let from_us = absence.map_or(0, |absence| absence.from_us.min(0));
     let sessions = &scenario.sessions;
@@ -72,7 +84,7 @@ fn post(number: u32, scenario: &Scenario, target: Target) -> Post {
         when_refused: WhenRefused::GiveUp,
         ..GatewayConfig::new(target, Naming::gateway_id(&sessions.gateway, number), now_us().unsigned_abs())
     };
-    Post { number, config, source: Source::new(scenario, number, from_us), absence, session: None }
+    Post { number, config, source: Source::new(population, number, from_us), absence, session: None }
 }
 
 async fn connect(mut post: Post, gives_up: Instant, recorder: &Recorder) -> Result<Post, ClientError> {

@@ -8,6 +8,8 @@ use tokio::time::Instant;
 
 use super::evidence_thread::EvidenceSender;
 use super::recorder::Recorder;
+use super::samples::SampleDesk;
+use crate::encode::Fingerprint;
 use crate::scenario::Scenario;
 
 /// When a run ends.
@@ -31,6 +33,8 @@ pub(crate) struct Course {
     pub(crate) end: watch::Receiver<End>,
     pub(crate) recorder: Arc<Recorder>,
     pub(crate) evidence: Option<EvidenceSender>,
+    pub(crate) samples: Option<SampleDesk>,
+    fingerprint: Mutex<Fingerprint>,
     /// What went wrong last, in words.
     trouble: Mutex<Option<String>>,
 }
@@ -43,13 +47,34 @@ impl Course {
         end: watch::Receiver<End>,
         recorder: Arc<Recorder>,
     ) -> Self {
-        let trouble = Mutex::default();
-        Self { scenario, began, began_at_us, end, recorder, evidence: None, trouble }
+        let (fingerprint, trouble) = (Mutex::default(), Mutex::default());
+        Self {
+            scenario,
+            began,
+            began_at_us,
+            end,
+            recorder,
+            evidence: None,
+            samples: None,
+            fingerprint,
+            trouble,
+        }
+    }
+
+    /// Adds what a gateway has sent.
+    pub(crate) fn add_fingerprint(&self, gateway: u32, fingerprint: u32) {
+        self.fingerprint.lock().unwrap_or_else(PoisonError::into_inner).add(gateway, fingerprint);
+    }
+
+    /// Of everything that was sent.
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
+        *self.fingerprint.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether what is due then counts for the result.
     pub(crate) fn is_measured(&self, due: Instant) -> bool {
-        due >= self.began + self.scenario.load.warm_up.0
+        let load = &self.scenario.load;
+        (self.began + load.warm_up.0..self.began + load.duration.0).contains(&due)
     }
 
     /// A moment of the run, in microseconds since its begin.
@@ -67,6 +92,18 @@ impl Course {
         if let Some(evidence) = &self.evidence {
             evidence.blur();
         }
+    }
+
+    /// Whether the order in which each customer's sightings were decided is known.
+    pub(crate) fn is_exact(&self) -> bool {
+        let by_one_gateway = self.scenario.population.guests <= 0.0;
+        let in_order = self.scenario.sessions.in_flight == 1;
+        by_one_gateway && in_order && self.evidence.as_ref().is_some_and(|evidence| !evidence.is_blurred())
+    }
+
+    /// How often a gateway had to wait for the evidence's file.
+    pub(crate) fn evidence_waits(&self) -> u64 {
+        self.evidence.as_ref().map_or(0, EvidenceSender::waits)
     }
 
     pub(crate) fn trouble(&self, what: String) {

@@ -10,18 +10,22 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::course::{Course, End};
 use super::gateway::Post;
-use super::histograms::Histograms;
 use super::machine::OwnCores;
 use super::observer::Observer;
 use super::probe::{Probe, Timekeeping};
+use super::watch::{Watch, Watched};
 
 /// How long answers are awaited after a run was ended before its time.
 const SHORT_DRAIN: Duration = Duration::from_secs(5);
 
+/// How often the terminal is asked for keys.
+const KEYS_EVERY: Duration = Duration::from_millis(100);
+
 /// How a run came to its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Ended {
     /// When it was to.
+    #[default]
     InTime,
     /// Somebody pressed Ctrl-C.
     Interrupted,
@@ -32,7 +36,7 @@ pub(crate) enum Ended {
 }
 
 /// What is there once every gateway is done.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Served {
     pub(crate) ended: Ended,
     /// From the last frame's time to the last answer, or to the end of patience.
@@ -58,7 +62,11 @@ pub(crate) async fn serve(
     let mut ended = Ended::InTime;
     let second = Duration::from_secs(1);
     let mut seconds = tokio::time::interval_at(course.began + second, second);
-    seconds.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    // Each second gets its look, if late: points are numbered by them.
+    seconds.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let mut keys = tokio::time::interval(KEYS_EVERY);
+    // How often somebody wanted the run to end.
+    let mut left = 0;
     let mut own_cores = OwnCores::new();
     let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
     loop {
@@ -75,20 +83,33 @@ pub(crate) async fn serve(
                     end_now(end);
                 }
             }
+            _ = keys.tick() => if observer.live.is_left()? { left += 1 },
             _ = &mut interrupted => {
                 interrupted.set(tokio::signal::ctrl_c());
-                if ended == Ended::Interrupted {
-                    ended = Ended::AtOnce;
-                    break;
-                }
-                ended = Ended::Interrupted;
-                end_now(end);
+                left += 1;
             }
+        }
+        if left >= 2 {
+            return Ok(Served { ended: Ended::AtOnce, ..Served::default() });
+        }
+        if left == 1 && ended != Ended::Interrupted {
+            ended = Ended::Interrupted;
+            end_now(end);
         }
     }
     let timekeeping = probe.end().await;
     let drained = Instant::now().saturating_duration_since(end.borrow().at);
     Ok(Served { ended, drained, timekeeping })
+}
+
+/// Waits until everything that was sampled is found or missing; none if somebody does not want to wait.
+pub(crate) async fn finish(watch: Watch) -> Option<Watched> {
+    let mut finishing = JoinSet::new();
+    finishing.spawn_blocking(|| watch.finish());
+    tokio::select! {
+        watched = finishing.join_next() => watched?.ok(),
+        _ = tokio::signal::ctrl_c() => None,
+    }
 }
 
 fn end_now(end: &watch::Sender<End>) {

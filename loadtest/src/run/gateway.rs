@@ -41,6 +41,7 @@ impl Post {
             sending.gone().await;
         }
         note_lost(&course, number, &desk).await;
+        course.add_fingerprint(number, sending.fingerprint());
         sending.give_up().await;
     }
 }

@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     fn heard(expected: OutcomeCode) -> Heard {
-        Heard { customer: 1, beacon: 2, at_us: 3, rssi_dbm: -60, expected, ..Heard::default() }
+        Heard { customer: 1, beacon: 2, at_us: 3, rssi_dbm: -60, expected, opens_visit: false }
     }
 
     fn answer(outcomes: &[(OutcomeCode, u16)], listed: &[(u16, OutcomeCode)]) -> Answer {

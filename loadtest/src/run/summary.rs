@@ -4,9 +4,11 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::arguments::RunArguments;
+use super::stamp::Surroundings;
 use crate::figures::{count, microseconds, rate};
 use crate::measurement::{Measurement, VerdictKind};
 use crate::scenario::Scenario;
+use crate::slo;
 use crate::target::listed;
 
 /// What is about to happen.
@@ -17,6 +19,7 @@ pub(crate) fn introduce(
     out: &mut impl Write,
     scenario: &Scenario,
     arguments: &RunArguments,
+    surroundings: &Surroundings,
 ) -> io::Result<()> {
     let population = &scenario.population;
     let present = f64::from(population.customers) * population.present;
@@ -31,7 +34,9 @@ pub(crate) fn introduce(
         at_level_one,
         scenario.load.duration,
     )?;
-    writeln!(out, "  to {}; seed {}, shard {}\n", listed(&arguments.target), scenario.seed, arguments.shard)?;
+    writeln!(out, "  to {}; seed {}, shard {}", listed(&arguments.target), scenario.seed, arguments.shard)?;
+    let stores: Vec<_> = surroundings.stores.iter().map(|(part, name)| format!("{part}: {name}")).collect();
+    writeln!(out, "  stores: {}\n", stores.join(", "))?;
     out.flush()
 }
 
@@ -52,8 +57,7 @@ pub(crate) fn print(
     let verdict = &measurement.verdict;
     for judged in &verdict.objectives {
         let word = if judged.holds { "ok  " } else { "FAIL" };
-        let measured =
-            judged.measured.map_or_else(|| "not measured".to_owned(), |value| format!("{value:.3}"));
+        let measured = slo::measured_text(judged);
         writeln!(out, "  {word}  {:<28} {measured}", judged.objective)?;
     }
     for reason in &verdict.invalid_because {

@@ -8,6 +8,7 @@ use crate::run::course::Course;
 use crate::run::desk::{Class, Desk, Sent};
 use crate::run::histograms::Metric;
 use crate::run::judge::{Judgement, judge};
+use crate::run::samples::Offer;
 
 /// Hears until the client has nothing more to tell, at most until the run's drain is over.
 ///
@@ -51,6 +52,7 @@ async fn answered(course: &Course, desk: &Desk, number: u32, answer: Answer) {
     let Some(sent) = desk.papers().take(answer.tag) else { return };
     let judgement = judge(number, sent.order, &sent.heard, &answer);
     note(course, number, &sent, &answer, &judgement);
+    offer_sample(course, &sent, &answer, &judgement);
     if !judgement.undecided.is_empty() {
         let times = if let Class::Again { times } = sent.class { times + 1 } else { 1 };
         let undecided = judgement.undecided.iter().filter_map(|&index| sent.heard.get(usize::from(index)));
@@ -81,6 +83,25 @@ fn note(course: &Course, number: u32, sent: &Sent, answer: &Answer, judgement: &
         Class::Backlog => shard.record(Metric::Backlog, since_due, measured),
         Class::Again { .. } => {}
     }
+}
+
+/// Offers an identity that is certain to be stored to those who look for them in the stores, where one is wanted.
+fn offer_sample(course: &Course, sent: &Sent, answer: &Answer, judgement: &Judgement) {
+    let Some(samples) = &course.samples else { return };
+    if sent.class != Class::Live || !judgement.undecided.is_empty() {
+        return;
+    }
+    let Some(heard) = sent.heard.iter().find(|heard| heard.opens_visit) else { return };
+    if !samples.is_wanted(answer.answered_at) {
+        return;
+    }
+    samples.offer(Offer {
+        customer: heard.customer,
+        detected_at_us: course.began_at_us + heard.at_us,
+        due: sent.due,
+        acked: answer.answered_at,
+        is_measured: course.is_measured(sent.due),
+    });
 }
 
 fn of_frame(gateway: u32, sent: Sent, answer: &Answer) -> FrameEvidence {

@@ -1,13 +1,11 @@
 //! The half of a gateway that makes frames when they are due and hands them over, however late the answers are.
 
-use std::time::Duration;
-
 use beacon_protocol::client::{ClientError, GatewaySender};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::{note_lost, note_sent, sleep_unless_ended};
-use crate::population::Heard;
+use crate::population::{Heard, report_phase_us};
 use crate::run::course::{Course, End};
 use crate::run::desk::{Class, Desk, Sent};
 use crate::run::histograms::Metric;
@@ -57,7 +55,7 @@ impl<'c> Sending<'c> {
             order: 0,
             heard: Vec::new(),
             report_every_us,
-            report_at_us: phase_us(number, report_every_us),
+            report_at_us: report_phase_us(number, report_every_us),
             is_cut: false,
         }
     }
@@ -171,7 +169,12 @@ impl<'c> Sending<'c> {
     ) -> Result<(), ClientError> {
         let mut rest = heard;
         while !rest.is_empty() {
-            let (frame, taken) = self.source.frame(rest, sender.limits(), self.course.began_at_us)?;
+            let (limits, began_at_us) = (sender.limits(), self.course.began_at_us);
+            let made = match class {
+                Class::Again { .. } => self.source.frame_again(rest, limits, began_at_us)?,
+                Class::Live | Class::Backlog => self.source.frame(rest, limits, began_at_us)?,
+            };
+            let Some((frame, taken)) = made else { break };
             let (part, behind) = rest.split_at(taken.min(rest.len()));
             rest = behind;
             self.note_lag(class, due);
@@ -227,6 +230,11 @@ impl<'c> Sending<'c> {
         }
     }
 
+    /// Of everything that was put into frames.
+    pub(super) const fn fingerprint(&self) -> u32 {
+        self.source.fingerprint()
+    }
+
     /// What was due until the end and was never handed over has no answer either. It is told frame by frame, so that it
     /// never lies in memory.
     pub(super) async fn give_up(&mut self) {
@@ -255,12 +263,4 @@ async fn cut(ends: &mut watch::Receiver<End>) {
             Ok(()) = ends.changed() => {}
         }
     }
-}
-
-/// Reports are spread evenly, however many gateways there are: the golden ratio's multiples are.
-fn phase_us(gateway: u32, report_every_us: i64) -> i64 {
-    const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
-    let part = u64::from(gateway + 1).wrapping_mul(GOLDEN) >> 32;
-    let every = u64::try_from(report_every_us).unwrap_or(0).min(u64::from(u32::MAX));
-    i64::try_from(part * every >> 32).unwrap_or(0)
 }

@@ -1,0 +1,40 @@
+//! Redis, read beside the daemon.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use redis::aio::ConnectionManager;
+use redis::{AsyncCommands, RedisError};
+
+use super::customer_text;
+
+/// A connection that is made again when it is lost.
+pub(crate) struct Redis {
+    connection: ConnectionManager,
+}
+
+impl Redis {
+    pub(super) async fn connect(url: &str) -> Result<Self, RedisError> {
+        let client = redis::Client::open(url)?;
+        Ok(Self { connection: client.get_connection_manager().await? })
+    }
+
+    pub(super) async fn version(&mut self) -> Result<String, RedisError> {
+        let text: String = redis::cmd("INFO").arg("server").query_async(&mut self.connection).await?;
+        let version = text.lines().find_map(|line| line.strip_prefix("redis_version:"));
+        Ok(version.unwrap_or_default().trim().to_owned())
+    }
+
+    /// Reads a customer's latest identity; whether there is one.
+    pub(super) async fn latest(&mut self, customer: u32) -> Result<bool, RedisError> {
+        let key = format!("customer:{}", customer_text(customer));
+        let hash: HashMap<String, String> = self.connection.hgetall(key).await?;
+        Ok(!hash.is_empty())
+    }
+}
+
+impl fmt::Debug for Redis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redis").finish_non_exhaustive()
+    }
+}
