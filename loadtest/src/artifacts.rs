@@ -62,3 +62,37 @@ fn write(path: &Path, body: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>)
     body(&mut file)?;
     file.into_inner().map_err(io::IntoInnerError::into_error).map(drop)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measurement::sample;
+
+    #[test]
+    fn every_file_is_written_and_the_document_is_read_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let directory = directory.path().join("not there yet");
+        let measurement = sample::stalled();
+        write_all(&directory, &measurement).unwrap();
+        let read_back = read(&directory.join(DOCUMENT)).unwrap();
+        assert_eq!((&read_back.counts, &read_back.heat), (&measurement.counts, &measurement.heat));
+        assert_eq!(read_back.latencies["ack"].hdr, measurement.latencies["ack"].hdr);
+        assert_eq!(read_back.verdict.kind, measurement.verdict.kind);
+        for (name, begin) in
+            [(PAGE, "<!doctype html>"), (SUMMARY, "# ten-million"), (PERCENTILES, "# ack, in")]
+        {
+            assert!(std::fs::read_to_string(directory.join(name)).unwrap().starts_with(begin), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_no_report_is_told_why() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("report.json");
+        assert!(read(&path).unwrap_err().contains("No such file"));
+        std::fs::write(&path, "{\"format\": 99}").unwrap();
+        assert_eq!(read(&path).unwrap_err(), "its format 99 is not this tool's, 1");
+        std::fs::write(&path, "[]").unwrap();
+        assert!(read(&path).unwrap_err().starts_with("it is no report of a run: "));
+    }
+}

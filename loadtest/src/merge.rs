@@ -2,6 +2,8 @@
 
 mod intervals;
 mod stamps;
+#[cfg(test)]
+mod tests;
 mod timelines;
 
 use std::collections::BTreeMap;

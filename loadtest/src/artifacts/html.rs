@@ -4,6 +4,8 @@ mod figures;
 mod latencies;
 mod overview;
 mod record;
+#[cfg(test)]
+mod tests;
 
 use std::fmt::{self, Write as _};
 use std::io;
@@ -87,17 +89,5 @@ const fn mark(kind: VerdictKind) -> (&'static str, &'static str) {
         VerdictKind::Pass => ("pass", "✓"),
         VerdictKind::Fail => ("fail", "✗"),
         VerdictKind::Invalid => ("invalid", "!"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::measurement::sample;
-
-    #[test]
-    fn look() {
-        std::fs::write("/tmp/report.html", page(&sample::stalled()).unwrap()).unwrap();
-        std::fs::write("/tmp/empty.html", page(&sample::empty()).unwrap()).unwrap();
     }
 }

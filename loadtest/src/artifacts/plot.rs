@@ -19,6 +19,9 @@ const RIGHT: f64 = 14.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 26.0;
 
+/// A line has at most so many points, whatever the run's length.
+const MOST_POINTS: usize = 1_200;
+
 /// The area that is drawn in, in the SVG's units: pixels where the page is as wide as it may be.
 #[derive(Debug, Clone, Copy)]
 struct Frame {

@@ -224,7 +224,8 @@ mod tests {
     #[test]
     fn a_measured_share_of_identities_goes_over_the_rule() {
         let wishes = Wishes { outage_s: 0.0, busy: 0.6 };
-        let costs = Costs { identities_of_a_sighting: Some(0.1), ..Costs::documented() };
+        let mut costs = Costs::documented();
+        costs.identities_of_a_sighting = Some(0.1);
         about(Needs::of(10_000_000, &scenario(), &costs, wishes).identities_per_s, 10_000.0);
     }
 }

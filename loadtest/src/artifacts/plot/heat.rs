@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::scale::seconds_text;
-use super::{Drawing, Frame, Key, Plotted, Scale};
+use super::{Drawing, Frame, Key, MOST_POINTS, Plotted, Scale};
 use crate::figures::count;
 use crate::measurement::HeatMap;
 
@@ -60,10 +60,12 @@ impl Heat<'_> {
                 .add(format_args!(r#"<path class="mark heat{shade}" data-points="{number}" d="{path}"/>"#));
         }
         for (key, line) in &self.lines {
-            let place = |(at_s, value): &(f64, Option<f64>)| {
-                value.map(|us| (frame.x(at_s / end_s), frame.y(scale.part(us))))
-            };
-            drawing.line(&key.class, line.iter().map(place));
+            let points = line.chunks(line.len().div_ceil(MOST_POINTS).max(1)).map(|points| {
+                let (at_s, _) = points.last()?;
+                let us = points.iter().filter_map(|(_, us)| *us).max_by(f64::total_cmp)?;
+                Some((frame.x(at_s / end_s), frame.y(scale.part(us))))
+            });
+            drawing.line(&key.class, points);
         }
         self.columns(&mut drawing, &merged, &x, (column_s, end_s));
         let mut legend: Vec<Key> = self.lines.iter().map(|(key, _)| key.clone()).collect();

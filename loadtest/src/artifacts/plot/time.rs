@@ -1,10 +1,8 @@
 //! Plots over the time of a run: lines, areas, areas on top of each other.
 
 use super::scale::{seconds_step, seconds_text};
-use super::{Drawing, Frame, Key, Plotted, Scale};
+use super::{Drawing, Frame, Key, MOST_POINTS, Plotted, Scale};
 
-/// A line has at most so many points, whatever the run's length.
-const MOST_POINTS: usize = 1_200;
 /// Columns that tell their values.
 const MOST_COLUMNS: usize = 120;
 
