@@ -100,7 +100,8 @@ fn an_address_that_is_taken_and_a_rule_that_is_none_are_told_in_one_line() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let stub = |arguments: &[&str]| {
-        let output = Command::new(env!("CARGO_BIN_EXE_loadtest")).arg("dynamodb-stub").args(arguments).output();
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_loadtest")).arg("dynamodb-stub").args(arguments).output();
         let output = output.unwrap();
         (output.status.code(), String::from_utf8(output.stderr).unwrap())
     };
