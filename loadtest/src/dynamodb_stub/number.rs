@@ -19,77 +19,41 @@ pub(super) struct Number {
 impl Number {
     /// Reads what a request says, or tells what is wrong with it.
     pub(super) fn parse(text: &str) -> Result<Self, Refusal> {
-        let no_number = || {
-            let colon = if text.is_empty() { "" } else { ": " };
-            Refusal::validation(format!(
-                "The parameter cannot be converted to a numeric value{colon}{}",
-                text.chars().take(100).collect::<String>()
-            ))
+        let refused = |reason: &'static str| Err(Refusal::validation(reason));
+        let (is_negative, unsigned) = match text.as_bytes().first() {
+            Some(b'-') => (true, &text[1..]),
+            Some(b'+') => (false, &text[1..]),
+            _ => (false, text),
         };
-        let mut bytes = text.bytes().peekable();
-        let sign = bytes.next_if(|byte| matches!(byte, b'+' | b'-'));
-        let (mut digits, mut count, mut zeros, mut exponent) = (0u128, 0i64, 0i64, 0i64);
-        let (mut any, mut in_fraction, mut too_many) = (false, false, false);
-        while let Some(byte) = bytes.next_if(|byte| byte.is_ascii_digit() || *byte == b'.') {
-            if byte == b'.' {
-                if in_fraction {
-                    return Err(no_number());
-                }
-                in_fraction = true;
-                continue;
-            }
-            any = true;
-            exponent -= i64::from(in_fraction);
-            match byte {
-                b'0' if count == 0 => {}
-                b'0' => zeros += 1,
-                digit => {
-                    // Zeros count once something other than a zero follows.
-                    count += zeros + 1;
-                    too_many |= count > MAX_DIGITS;
-                    if !too_many {
-                        let shift = 10u128.pow(u32::try_from(zeros + 1).unwrap_or(0));
-                        digits = digits * shift + u128::from(digit - b'0');
-                    }
-                    zeros = 0;
-                }
-            }
+        let (mantissa, power) = unsigned.split_once(['e', 'E']).unwrap_or((unsigned, "0"));
+        let (Some(mantissa), Ok(power)) = (Mantissa::read(mantissa), power.parse::<i32>()) else {
+            let colon = if text.is_empty() { "" } else { ": " };
+            let shown: String = text.chars().take(100).collect();
+            return Err(Refusal::validation(format!(
+                "The parameter cannot be converted to a numeric value{colon}{shown}"
+            )));
+        };
+        if mantissa.count > MAX_DIGITS {
+            return refused("Attempting to store more than 38 significant digits in a Number");
         }
-        if !any {
-            return Err(no_number());
-        }
-        if bytes.next_if(|byte| matches!(byte, b'e' | b'E')).is_some() {
-            let rest: String = bytes.by_ref().map(char::from).collect();
-            exponent += i64::from(rest.parse::<i32>().map_err(|_| no_number())?);
-        }
-        if bytes.next().is_some() {
-            return Err(no_number());
-        }
-        if too_many {
-            return Err(Refusal::validation(
-                "Attempting to store more than 38 significant digits in a Number",
-            ));
-        }
-        if digits == 0 {
+        if mantissa.digits == 0 {
             return Ok(Self { is_negative: false, digits: 0, exponent: 0 });
         }
-        exponent += zeros;
-        let magnitude = exponent + count - 1;
+        let exponent = mantissa.exponent + i64::from(power);
+        let magnitude = exponent + mantissa.count - 1;
         if magnitude > MAX_MAGNITUDE {
-            return Err(Refusal::validation(
+            return refused(
                 "Number overflow. Attempting to store a number with magnitude larger than supported range",
-            ));
+            );
         }
-        let underflow = || {
-            Refusal::validation(
-                "Number underflow. Attempting to store a number with magnitude smaller than supported range",
-            )
-        };
         if magnitude < MIN_MAGNITUDE {
-            return Err(underflow());
+            return refused(
+                "Number underflow. Attempting to store a number with magnitude smaller than supported range",
+            );
         }
-        let exponent = i16::try_from(exponent).map_err(|_| underflow())?;
-        Ok(Self { is_negative: sign == Some(b'-'), digits, exponent })
+        // Within the magnitudes less 38 digits.
+        let exponent = i16::try_from(exponent).unwrap_or(0);
+        Ok(Self { is_negative, digits: mantissa.digits, exponent })
     }
 
     /// What it takes, as the service counts: a byte for two digits, one for the exponent, one for a sign.
@@ -124,6 +88,43 @@ impl Number {
                 out.extend_from_slice(digits.as_bytes());
             }
         }
+    }
+}
+
+/// What stands before the exponent, without zeros at either end.
+struct Mantissa {
+    digits: u128,
+    /// How many there are; beyond the most, they are only counted.
+    count: i64,
+    exponent: i64,
+}
+
+impl Mantissa {
+    fn read(text: &str) -> Option<Self> {
+        let mut read = Self { digits: 0, count: 0, exponent: 0 };
+        let (mut zeros, mut any, mut in_fraction) = (0, false, false);
+        for byte in text.bytes() {
+            match byte {
+                b'.' if !in_fraction => in_fraction = true,
+                b'0'..=b'9' => {
+                    any = true;
+                    read.exponent -= i64::from(in_fraction);
+                    if byte == b'0' {
+                        // They count once another digit follows one before them.
+                        zeros += u32::from(read.count > 0);
+                        continue;
+                    }
+                    read.count += i64::from(zeros) + 1;
+                    if read.count <= MAX_DIGITS {
+                        read.digits = read.digits * 10u128.pow(zeros + 1) + u128::from(byte - b'0');
+                    }
+                    zeros = 0;
+                }
+                _ => return None,
+            }
+        }
+        read.exponent += i64::from(zeros);
+        any.then_some(read)
     }
 }
 
@@ -171,6 +172,9 @@ mod tests {
             (".", "cannot be converted"),
             ("1e126", "overflow"),
             ("1e99999999999", "cannot be converted"),
+            ("--1", "cannot be converted"),
+            ("-e1", "cannot be converted"),
+            ("é", "cannot be converted"),
             ("1e-131", "underflow"),
             ("123456789012345678901234567890123456789", "38 significant digits"),
             ("1.00000000000000000000000000000000000000000001", "38 significant digits"),

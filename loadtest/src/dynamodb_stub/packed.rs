@@ -3,9 +3,11 @@
 //! Its size as the service counts (3 bytes), partition key, sort key, number of other attributes, then name and value of
 //! each. Names and texts of the model take a byte, a time 8, a UUID 16, a number what its digits take.
 
+mod packing;
+
+pub(super) use self::packing::{pack, pack_value};
 use super::number::Number;
-use super::short_text::{TIME_BYTES, pack_time, pack_uuid, unpack_time};
-use super::value::{Attributes, Text, Value};
+use super::short_text::{pack_time, unpack_time};
 
 /// Names that are kept as their place in this list. The list may grow, nothing else reads it.
 const KNOWN_NAMES: [&str; 7] =
@@ -247,114 +249,6 @@ impl<'a> Packed<'a> {
     }
 }
 
-/// Packs an item whose values were checked and whose keys are these.
-pub(super) fn pack(
-    size: usize,
-    (partition, sort): (&str, SortKey<'_>),
-    attributes: &Attributes<'_>,
-    is_key: impl Fn(&str) -> bool,
-    out: &mut Vec<u8>,
-) {
-    out.extend(size.to_le_bytes().iter().take(3));
-    pack_text(partition, out);
-    match sort {
-        SortKey::None => out.push(SORT_NONE),
-        SortKey::Time(packed) => {
-            out.push(SORT_TIME);
-            out.extend_from_slice(&packed.to_le_bytes());
-        }
-        SortKey::Text(text) => {
-            out.push(SORT_TEXT);
-            pack_text(text, out);
-        }
-        SortKey::Last => out.push(SORT_LAST),
-    }
-    let others = || attributes.iter().filter(|(name, _)| !is_key(name));
-    varint(others().count() as u128, out);
-    for (name, value) in others() {
-        pack_name(name, out);
-        pack_value(value, out);
-    }
-}
-
-pub(super) fn pack_value(value: &Value<'_>, out: &mut Vec<u8>) {
-    match value {
-        Value::S(text) => {
-            if let Some(packed) = pack_time(text.as_str()) {
-                out.push(TIME);
-                out.extend_from_slice(&packed.to_le_bytes());
-            } else if let Some(packed) = pack_uuid(text.as_str()) {
-                out.push(UUID);
-                out.extend_from_slice(&packed);
-            } else {
-                out.push(TEXT);
-                pack_text(text.as_str(), out);
-            }
-        }
-        Value::N(text) => pack_number(text, out),
-        Value::B(text) => {
-            out.push(BINARY);
-            pack_text(text.as_str(), out);
-        }
-        Value::Bool(true) => out.push(TRUE),
-        Value::Bool(false) => out.push(FALSE),
-        Value::SS(texts) => pack_list(TEXT_SET, texts, out, |text, out| pack_text(text.as_str(), out)),
-        Value::BS(texts) => pack_list(BINARY_SET, texts, out, |text, out| pack_text(text.as_str(), out)),
-        Value::NS(texts) => pack_list(NUMBER_SET, texts, out, pack_number),
-        Value::L(values) => pack_list(LIST, values, out, pack_value),
-        Value::M(attributes) => {
-            out.push(MAP);
-            varint(attributes.len() as u128, out);
-            for (name, value) in attributes.iter() {
-                pack_name(name, out);
-                pack_value(value, out);
-            }
-        }
-        // The last two are refused before.
-        Value::Null(_) | Value::Empty | Value::Several => out.push(NULL),
-    }
-}
-
-fn pack_list<T>(kind: u8, members: &[T], out: &mut Vec<u8>, pack: impl Fn(&T, &mut Vec<u8>)) {
-    out.push(kind);
-    varint(members.len() as u128, out);
-    for member in members {
-        pack(member, out);
-    }
-}
-
-fn pack_number(text: &Text<'_>, out: &mut Vec<u8>) {
-    let zero = Number { is_negative: false, digits: 0, exponent: 0 };
-    let number = Number::parse(text.as_str()).unwrap_or(zero);
-    out.push(if number.is_negative { NEGATIVE_NUMBER } else { NUMBER });
-    let zigzag = (number.exponent << 1) ^ (number.exponent >> 15);
-    varint(u128::from(zigzag.unsigned_abs()), out);
-    varint(number.digits, out);
-}
-
-fn pack_name(name: &str, out: &mut Vec<u8>) {
-    match KNOWN_NAMES.iter().position(|known| *known == name).and_then(|place| u8::try_from(place).ok()) {
-        Some(place) => out.push(place),
-        None => {
-            out.push(OTHER_NAME);
-            pack_text(name, out);
-        }
-    }
-}
-
-fn pack_text(text: &str, out: &mut Vec<u8>) {
-    varint(text.len() as u128, out);
-    out.extend_from_slice(text.as_bytes());
-}
-
-fn varint(mut value: u128, out: &mut Vec<u8>) {
-    while value >= 0x80 {
-        out.push(value.to_le_bytes()[0] | 0x80);
-        value >>= 7;
-    }
-    out.push(value.to_le_bytes()[0]);
-}
-
 /// A comma before every member of a JSON list but the first.
 pub(super) fn separate(place: usize, out: &mut Vec<u8>) {
     if place > 0 {
@@ -380,11 +274,12 @@ pub(super) fn write_sort_value(sort: SortKey<'_>, out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
-const _: () = assert!(TIME_BYTES == 27 && KNOWN_NAMES.len() < OTHER_NAME as usize);
+const _: () = assert!(KNOWN_NAMES.len() < OTHER_NAME as usize);
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dynamodb_stub::value::Attributes;
 
     const MODEL: &str = r#"{"BeaconID":{"S":"0db9ba02-25ee-562c-9dee-7afcb156cfba"},"Confidence":{"N":"0.8807971"},"ExpiresAt":{"N":"1809172800"},"Location":{"S":"Table 3"}}"#;
 

@@ -70,7 +70,7 @@ impl<T: Amount> FromStr for Rule<T> {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let mut words = text.split_whitespace();
-        let mut span = |what: &str, word: Option<&str>| {
+        let span = |what: &str, word: Option<&str>| {
             let word = word.ok_or_else(|| format!("a length of time such as 5s must follow {what:?}"))?;
             humantime::parse_duration(word)
                 .map_err(|error| format!("{word:?} after {what:?} is no length of time: {error}"))
