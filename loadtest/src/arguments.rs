@@ -4,11 +4,16 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::compare::CompareArguments;
+use crate::dynamodb_stub::DynamoDbStubArguments;
 use crate::find_max::FindMaxArguments;
 use crate::generate::GenerateArguments;
+use crate::merge::MergeArguments;
+use crate::plan::PlanArguments;
 use crate::registry::RegistryArguments;
 use crate::run::RunArguments;
 use crate::target::Target;
+use crate::verify::VerifyArguments;
 
 /// Sends a beacond what gateways would send, and tells what became of it.
 #[derive(Debug, Parser)]
@@ -33,6 +38,17 @@ pub(crate) enum Command {
     /// Starts a daemon on a new embedded store, sends it what 50 gateways hear of 20,000 customers, and checks that
     /// every claim holds.
     Demo(DemoArguments),
+    /// Tells whether a run is worse than an earlier one, beyond what is noise.
+    Compare(CompareArguments),
+    /// Makes one report of the parts that several generators made.
+    Merge(MergeArguments),
+    /// Tells what machines and stores so many users need, and what they cost.
+    Plan(PlanArguments),
+    /// Proves from a run's evidence and from the stores themselves that nothing acknowledged is missing and nothing
+    /// stored is wrong.
+    Verify(VerifyArguments),
+    /// Answers like DynamoDB, for rates beyond an emulator's; can be late, throttle and leave items unprocessed.
+    DynamodbStub(DynamoDbStubArguments),
 }
 
 const REPLAY_EXIT_CODES: &str = "\

@@ -4,6 +4,7 @@ mod html;
 mod interval_log;
 mod markdown;
 mod percentile_text;
+mod plot;
 mod words;
 
 use std::fs::File;
@@ -11,6 +12,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 pub(crate) use self::interval_log::IntervalLog;
+pub(crate) use self::words::verdict as verdict_word;
 use crate::measurement::{FORMAT, Measurement};
 
 /// The document itself.
@@ -59,4 +61,38 @@ fn write(path: &Path, body: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>)
     let mut file = BufWriter::new(File::create(path)?);
     body(&mut file)?;
     file.into_inner().map_err(io::IntoInnerError::into_error).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measurement::sample;
+
+    #[test]
+    fn every_file_is_written_and_the_document_is_read_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let directory = directory.path().join("not there yet");
+        let measurement = sample::stalled();
+        write_all(&directory, &measurement).unwrap();
+        let read_back = read(&directory.join(DOCUMENT)).unwrap();
+        assert_eq!((&read_back.counts, &read_back.heat), (&measurement.counts, &measurement.heat));
+        assert_eq!(read_back.latencies["ack"].hdr, measurement.latencies["ack"].hdr);
+        assert_eq!(read_back.verdict.kind, measurement.verdict.kind);
+        for (name, begin) in
+            [(PAGE, "<!doctype html>"), (SUMMARY, "# ten-million"), (PERCENTILES, "# ack, in")]
+        {
+            assert!(std::fs::read_to_string(directory.join(name)).unwrap().starts_with(begin), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_no_report_is_told_why() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("report.json");
+        assert!(read(&path).unwrap_err().contains("No such file"));
+        std::fs::write(&path, "{\"format\": 99}").unwrap();
+        assert_eq!(read(&path).unwrap_err(), "its format 99 is not this tool's, 1");
+        std::fs::write(&path, "[]").unwrap();
+        assert!(read(&path).unwrap_err().starts_with("it is no report of a run: "));
+    }
 }

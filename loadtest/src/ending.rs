@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use beacon_protocol::client::ClientError;
 
+use crate::measurement::VerdictKind;
 use crate::scenario::ScenarioError;
 use crate::tracks::TracksError;
 
@@ -44,12 +45,24 @@ pub(crate) enum Failure {
     /// The target's name has no address.
     #[error("target {target}: {reason}")]
     NoAddress { target: String, reason: String },
+    /// The address is taken, or not this machine's.
+    #[error("cannot listen on {address}: {source}")]
+    Listen { address: std::net::SocketAddr, source: std::io::Error },
     /// Anything else.
     #[error("{0:#}")]
     Other(#[from] anyhow::Error),
 }
 
 impl Ending {
+    /// How a run with that verdict ends.
+    pub(crate) const fn of(verdict: VerdictKind) -> Self {
+        match verdict {
+            VerdictKind::Pass => Self::Good,
+            VerdictKind::Fail => Self::Bad,
+            VerdictKind::Invalid => Self::Invalid,
+        }
+    }
+
     const fn code(self) -> u8 {
         match self {
             Self::Good => 0,
@@ -68,7 +81,9 @@ impl Failure {
             Self::Other(_) => 1,
             Self::Usage(_) => 64,
             Self::Tracks { .. } | Self::File { .. } => 65,
-            Self::Unavailable { .. } | Self::NoAddress { .. } | Self::Resources(_) => 69,
+            Self::Unavailable { .. } | Self::NoAddress { .. } | Self::Resources(_) | Self::Listen { .. } => {
+                69
+            }
             Self::Scenario(_) => 78,
         }
     }

@@ -5,7 +5,9 @@ mod artifacts;
 mod batches;
 mod clock;
 mod clones;
+mod compare;
 mod demo;
+mod dynamodb_stub;
 mod encode;
 mod ending;
 mod evidence;
@@ -15,8 +17,11 @@ mod frames;
 mod generate;
 mod level;
 mod measurement;
+mod merge;
 mod pace;
+mod plan;
 mod population;
+mod postgres;
 mod record;
 mod recorder;
 mod registry;
@@ -28,6 +33,7 @@ mod session;
 mod slo;
 mod target;
 mod tracks;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -57,5 +63,10 @@ fn main() -> ExitCode {
         Command::Generate(arguments) => generate::run(&arguments, &mut out),
         Command::Run(arguments) => run::run(&arguments, &mut out),
         Command::Demo(arguments) => demo::run(&arguments, &mut out),
+        Command::Compare(arguments) => compare::run(&arguments, &mut out),
+        Command::Merge(arguments) => merge::run(&arguments, &mut out),
+        Command::Plan(arguments) => plan::run(&arguments, &mut out),
+        Command::Verify(arguments) => verify::run(&arguments, &mut out),
+        Command::DynamodbStub(arguments) => dynamodb_stub::run(&arguments, &mut out),
     })
 }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use beacon_protocol::OutcomeCode;
 
 pub(crate) use self::chain::Chain;
+pub(crate) use self::curve::full_hours_a_day;
 pub(crate) use self::layout::{BeaconStatus, Layout, LocationType};
 pub(crate) use self::naming::Naming;
 use self::signal::Signals;

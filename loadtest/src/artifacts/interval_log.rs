@@ -60,6 +60,14 @@ impl IntervalLog {
         })
     }
 
+    /// The file, with what is written so far in it.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) fn into_file(self) -> io::Result<File> {
+        self.file.into_inner().map_err(io::IntoInnerError::into_error)
+    }
+
     /// Hands what was written to the system, so that the file can be read while the run goes on.
     ///
     /// # Errors
@@ -72,5 +80,125 @@ impl IntervalLog {
 impl std::fmt::Debug for IntervalLog {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("IntervalLog").field("file", &self.file).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::process::{Command, Stdio};
+
+    use base64::Engine as _;
+    use hdrhistogram::serialization::Deserializer;
+    use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
+
+    use super::*;
+    use crate::measurement::sample;
+
+    const BEGAN_AT_US: i64 = 1_795_000_000_250_000;
+
+    /// Three seconds of two tags; values differ by second.
+    fn histograms() -> Vec<(&'static str, u64, Histogram<u64>)> {
+        let of = |tag, second: u64, factor: u64| {
+            (tag, second, sample::histogram((1..=1_000).map(|value| value * factor * (second + 1))))
+        };
+        (0..3).flat_map(|second| [of("ack", second, 10), of("stored.record", second, 900)]).collect()
+    }
+
+    fn written(path: &Path) {
+        let mut log = IntervalLog::create(path, BEGAN_AT_US).unwrap();
+        for (tag, second, histogram) in histograms() {
+            log.write(tag, Duration::from_secs(second), Duration::from_secs(1), &histogram).unwrap();
+        }
+        assert!(log.write("a tag", Duration::ZERO, Duration::ZERO, &sample::histogram([])).is_err());
+        log.flush().unwrap();
+    }
+
+    #[test]
+    fn the_crate_reads_back_what_was_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("intervals.hlog");
+        written(&path);
+        let content = std::fs::read(&path).unwrap();
+        let entries: Vec<LogEntry<'_>> = IntervalLogIterator::new(&content).map(Result::unwrap).collect();
+        let began_at = Duration::from_micros(1_795_000_000_250_000);
+        assert_eq!(entries[..2], [LogEntry::StartTime(began_at), LogEntry::BaseTime(began_at)]);
+        let expected = histograms();
+        assert_eq!(entries.len() - 2, expected.len());
+        for (entry, (tag, second, histogram)) in entries[2..].iter().zip(expected) {
+            let LogEntry::Interval(interval) = entry else { panic!("{entry:?}") };
+            assert_eq!(interval.tag().unwrap().as_str(), tag);
+            assert_eq!(interval.start_timestamp(), Duration::from_secs(second));
+            let bytes =
+                base64::engine::general_purpose::STANDARD.decode(interval.encoded_histogram()).unwrap();
+            let read: Histogram<u64> = Deserializer::new().deserialize(&mut bytes.as_slice()).unwrap();
+            assert_eq!(read, histogram);
+        }
+    }
+
+    /// A line for each tag: all its intervals added, as the reader of another language has them.
+    const READ: &str = "import sys
+from hdrh.histogram import HdrHistogram
+from hdrh.log import HistogramLogReader
+tags = {}
+reader = HistogramLogReader(sys.argv[1], HdrHistogram(1, 3600000000, 3))
+while True:
+    histogram = reader.get_next_interval_histogram()
+    if histogram is None: break
+    begin = histogram.get_start_time_stamp()
+    total, begins = tags.setdefault(histogram.get_tag(), (HdrHistogram(1, 3600000000, 3), []))
+    total.add(histogram)
+    begins.append(int(begin))
+for tag, (total, begins) in tags.items():
+    values = [total.get_value_at_percentile(p) for p in (50, 90, 99, 99.9, 100)]
+    print(tag, total.get_total_count(), *values, *begins)";
+
+    #[test]
+    fn the_reader_of_another_language_finds_the_same_percentiles() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("intervals.hlog");
+        written(&path);
+        let Some(python) = python_with_hdrhistogram() else {
+            println!(
+                "SKIPPED: there is no python3, or it cannot install hdrhistogram, to read the interval log with"
+            );
+            return;
+        };
+        let output = Command::new(python).args(["-c", READ]).arg(&path).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let read = String::from_utf8(output.stdout).unwrap();
+        let mut expected = String::new();
+        for tag in ["ack", "stored.record"] {
+            let mut total = sample::histogram([]);
+            for (_, _, histogram) in histograms().iter().filter(|(of, _, _)| *of == tag) {
+                total.add(histogram).unwrap();
+            }
+            let values = [0.5, 0.9, 0.99, 0.999, 1.0].map(|at| total.value_at_quantile(at).to_string());
+            let begins = [0, 1_000, 2_000].map(|ms| (1_795_000_000_250_i64 + ms).to_string());
+            expected += &format!("{tag} 3000 {} {}\n", values.join(" "), begins.join(" "));
+        }
+        assert_eq!(read, expected);
+    }
+
+    /// A Python of the build's own that has PyPI's hdrhistogram; none where there is no Python or no PyPI.
+    fn python_with_hdrhistogram() -> Option<PathBuf> {
+        // target/PROFILE/deps/this-test
+        let binary = std::env::current_exe().ok()?;
+        let environment = binary.ancestors().nth(3)?.join("tmp/python-hdrhistogram");
+        let python = environment.join("bin/python3");
+        let succeeds = |command: &mut Command| {
+            let command = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            command.status().is_ok_and(|status| status.success())
+        };
+        let has_it = || succeeds(Command::new(&python).args(["-c", "import hdrh.log"]));
+        if !has_it() {
+            let install = ["-m", "pip", "install", "--quiet", "hdrhistogram==0.10.8"];
+            let made = succeeds(Command::new("python3").args(["-m", "venv"]).arg(&environment))
+                && succeeds(Command::new(&python).args(install));
+            if !made {
+                return None;
+            }
+        }
+        has_it().then_some(python)
     }
 }

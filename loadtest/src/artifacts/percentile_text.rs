@@ -45,3 +45,33 @@ fn spectrum(out: &mut impl Write, latency: &Latency) -> io::Result<()> {
     let buckets = histogram.buckets();
     writeln!(out, "#[Buckets = {buckets:>12}, SubBuckets     = {sub_buckets:>12}]")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measurement::sample;
+
+    #[test]
+    fn the_spectrum_has_the_columns_that_plotters_read() {
+        let mut text = Vec::new();
+        let measurement = sample::quiet();
+        write(&mut text, &measurement).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "# ack, in milliseconds");
+        assert_eq!(lines[1], "       Value     Percentile TotalCount 1/(1-Percentile)");
+        assert_eq!(lines[3], "       0.010 0.000000000000          1           1.00");
+        // The median of 10 us to 10 ms, in steps of 10 us: half of a thousand are not above it.
+        assert!(lines.contains(&"       5.003 0.500000000000        500           2.00"), "{text}");
+        let rows: Vec<Vec<f64>> = lines[3..]
+            .iter()
+            .take_while(|line| !line.starts_with('#'))
+            .map(|line| line.split_whitespace().map(|number| number.parse().unwrap()).collect())
+            .collect();
+        assert!(rows.windows(2).all(|pair| pair[0][0] <= pair[1][0] && pair[0][2] <= pair[1][2]), "{text}");
+        let last = rows.last().unwrap();
+        assert_eq!((last[1], last[2]), (1.0, 1_000.0));
+        assert!(text.contains("#[Max     =       10.007, Total count    =         1000]"), "{text}");
+        assert!(text.contains("SubBuckets     =         2048]"), "{text}");
+    }
+}

@@ -41,7 +41,8 @@ pub(super) fn store_part(part: &str) -> &str {
     }
 }
 
-pub(super) const fn verdict(kind: VerdictKind) -> &'static str {
+/// A verdict as people are told it.
+pub(crate) const fn verdict(kind: VerdictKind) -> &'static str {
     match kind {
         VerdictKind::Pass => "PASS",
         VerdictKind::Fail => "FAIL",
@@ -51,18 +52,17 @@ pub(super) const fn verdict(kind: VerdictKind) -> &'static str {
 
 /// What was run, on one line.
 pub(super) fn run_line(measurement: &Measurement) -> String {
-    let stamp = &measurement.stamp;
+    let Measurement { stamp, window, counts, .. } = measurement;
     let scale =
-        if (stamp.scale - 1.0).abs() > 1e-9 { format!(" at scale {}", stamp.scale) } else { String::new() };
+        if (stamp.scale - 1.0).abs() > 1e-9 { format!("scale {}, ", stamp.scale) } else { String::new() };
     format!(
-        "{}{scale} to {} at {}: {} sightings, {} sessions, {:.0} s measured after {:.0} s of warm-up",
-        stamp.scenario_name,
+        "{scale}{} at {}: {} sightings over {} sessions, {:.0} s measured after {:.0} s of warm-up",
         stamp.targets.join(", "),
         stamp.began_at,
-        count(measurement.counts.sent),
-        count(measurement.counts.sessions),
-        measurement.window.measured_s,
-        measurement.window.warm_up_s,
+        count(counts.sent),
+        count(counts.sessions),
+        window.measured_s,
+        window.warm_up_s,
     )
 }
 

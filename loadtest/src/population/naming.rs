@@ -3,7 +3,7 @@
 
 use beacon_protocol::{BeaconRef, OutcomeCode};
 
-use super::layout::Layout;
+use super::layout::{Layout, LocationType};
 
 /// Bytes of a customer's id: 16 hexadecimal digits.
 pub(crate) const CUSTOMER_ID_BYTES: usize = 16;
@@ -120,6 +120,15 @@ impl Naming {
     /// What a gateway's random numbers begin with.
     pub(super) const fn seed(seed: u64, gateway: u32) -> u64 {
         mix(mix(seed) ^ (SEED << 32 | gateway as u64))
+    }
+
+    /// The name of a beacon's place in its store, as it is registered.
+    pub(crate) fn place(&self, beacon: u32) -> String {
+        match self.layout.location_type(beacon) {
+            LocationType::Entrance => "Entrance".to_owned(),
+            LocationType::Counter => "Counter".to_owned(),
+            LocationType::Table => format!("Table {}", beacon % self.layout.beacons_per_store() - 1),
+        }
     }
 
     /// A store's id.

@@ -108,6 +108,18 @@ impl Statistic {
         Self::ALL.iter().find(|(_, statistic)| *statistic == self).map_or("", |(name, _)| name)
     }
 
+    /// The share of what is shorter, where it is a percentile.
+    pub(crate) const fn quantile(self) -> Option<f64> {
+        match self {
+            Self::P50 => Some(0.5),
+            Self::P90 => Some(0.9),
+            Self::P99 => Some(0.99),
+            Self::P999 => Some(0.999),
+            Self::P9999 => Some(0.9999),
+            Self::Max | Self::Mean | Self::Count => None,
+        }
+    }
+
     pub(crate) fn of(self, latency: &Latency) -> f64 {
         let value = match self {
             Self::P50 => latency.p50,
