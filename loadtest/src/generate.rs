@@ -2,7 +2,7 @@
 //! always the same.
 
 use std::io::Write;
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -19,6 +19,7 @@ use crate::figures::{count, count_of, per_second, percent};
 use crate::population::{Chain, Heard, Naming, Population, report_phase_us};
 use crate::run::{ScenarioArguments, Shard};
 use crate::scenario::Scenario;
+use crate::target::{Target, Transport};
 
 const EXIT_CODES: &str = "\
 Without a daemon and without waiting: times pass as fast as they can be simulated.
@@ -36,9 +37,9 @@ pub(crate) struct GenerateArguments {
     /// This generator's part of the gateways, such as 2/4.
     #[arg(long, value_name = "I/N", default_value = "1/1")]
     shard: Shard,
-    /// Write the frames to whoever listens there and only reads.
-    #[arg(long, value_name = "HOST:PORT")]
-    into: Option<SocketAddr>,
+    /// Write the frames to whoever listens there and only reads, as tcp://HOST:PORT.
+    #[arg(long, value_name = "TARGET")]
+    into: Option<Target>,
 }
 
 /// One gateway's part of it.
@@ -64,22 +65,26 @@ struct Made {
 /// A wrong scenario, or nobody who reads.
 pub(crate) fn run(arguments: &GenerateArguments, out: &mut impl Write) -> Result<Ending, Failure> {
     let scenario = arguments.scenario.read()?;
-    let reader = arguments.into.map(|address| {
-        TcpStream::connect(address)
-            .map_err(|error| Failure::NoAddress { target: address.to_string(), reason: error.to_string() })
-    });
-    let mut reader = reader.transpose()?;
+    let mut reader = arguments.into.as_ref().map(connect).transpose()?;
     let population = Population::new(Arc::new(scenario.clone()));
     let mut sources = sources(&population, arguments.shard);
     let (customers, gateways) = (count(scenario.population.customers.into()), count(sources.len() as u64));
-    let megabytes = resident_megabytes().map_or_else(|| "?".to_owned(), count);
-    writeln!(out, "{customers} customers, {gateways} gateways: {megabytes} MB of memory")
-        .context("cannot print")?;
     let (begun, processor) = (Instant::now(), processor_s());
     let made = make(&scenario, &mut sources, reader.as_mut())?;
     let (took_s, processor_s) = (begun.elapsed().as_secs_f64(), processor_s() - processor);
+    let megabytes = most_megabytes().map_or_else(|| "?".to_owned(), count);
+    writeln!(out, "{customers} customers, {gateways} gateways: {megabytes} MB of memory at most")
+        .context("cannot print")?;
     tell(&made, took_s, processor_s, out).context("cannot print")?;
     Ok(Ending::Good)
+}
+
+fn connect(target: &Target) -> Result<TcpStream, Failure> {
+    if target.transport != Transport::Tcp {
+        return Err(Failure::Usage(format!("--into {target}: only tcp:// carries a stream of frames")));
+    }
+    TcpStream::connect(&target.address)
+        .map_err(|error| Failure::NoAddress { target: target.to_string(), reason: error.to_string() })
 }
 
 fn sources(population: &Population, shard: Shard) -> Vec<Source> {
@@ -174,10 +179,10 @@ fn processor_s() -> f64 {
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
-/// Physical memory that this process holds now, where the system tells.
-fn resident_megabytes() -> Option<u64> {
+/// Physical memory that this process ever held, where the system tells.
+fn most_megabytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kibibytes: u64 = line.trim().split(' ').next()?.parse().ok()?;
     Some(kibibytes * 1_024 / 1_000_000)
 }

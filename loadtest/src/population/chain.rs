@@ -30,10 +30,12 @@ const _: () = assert!(size_of::<Customer>() <= 16);
 
 const AWAY: u32 = u32::MAX;
 const NEVER: u32 = u32::MAX;
+/// The rate of arrivals goes with the time of day, slowly.
+const TICKS_A_RATE: u32 = 64;
 /// Times that somebody is looked for who is not there already; where nearly all are, an arrival may be left out.
 const LOOKS: u32 = 32;
-/// What is sure to be identified had nothing eligible for so long.
-const MINUTE_US: u64 = 61_000_000;
+/// What is sure to be identified had nothing eligible for longer.
+const MINUTE_US: u64 = 60_000_000;
 const DAY_US: i64 = 86_400_000_000;
 /// Beyond any daemon's limits, which are a week and five minutes.
 const TOO_OLD_US: i64 = 8 * DAY_US;
@@ -47,12 +49,15 @@ const ABSURD_RSSI_DBM: i8 = 5;
 pub(crate) struct Chain {
     plan: ChainPlan,
     random: Xoshiro256PlusPlus,
+    /// The chain's own, behind them those who come as guests.
     customers: Vec<Customer>,
-    /// Who sits in the places behind the chain's own customers.
-    guests: Vec<u32>,
     wheel: Wheel,
     /// The next tick to be told.
     tick: u32,
+    /// How many come in a tick, on average.
+    arrivals: f64,
+    /// The part of those who are there that is reported.
+    reported: f64,
     /// Of those who come one after the other: how many came.
     came: u32,
     /// Of the tick that is told, by time.
@@ -68,10 +73,11 @@ impl Chain {
         let own = plan.customers.len();
         let mut chain = Self {
             random: Xoshiro256PlusPlus::seed_from_u64(seed),
-            customers: vec![away; own + plan.guest_places],
-            guests: vec![0; plan.guest_places],
+            customers: vec![away; own + plan.travels.guests()],
             wheel: Wheel::new(plan.longest_interval),
             tick: 0,
+            arrivals: 0.0,
+            reported: 1.0,
             came: 0,
             due: Vec::new(),
             plan,
@@ -85,6 +91,10 @@ impl Chain {
     /// Appends everything heard until so many microseconds after the run's begin, rounded down to a tick, by time.
     pub(crate) fn hear(&mut self, until_us: i64, heard: &mut Vec<Heard>) {
         while self.plan.us_at(self.tick + 1) <= until_us {
+            if self.tick.is_multiple_of(TICKS_A_RATE) {
+                self.arrivals = self.plan.arrivals_in(self.tick);
+            }
+            self.reported = self.plan.part_reported(self.tick);
             self.arrive();
             let mut due = std::mem::take(&mut self.due);
             due.clear();
@@ -102,12 +112,14 @@ impl Chain {
         }
     }
 
-    /// At the begin as many are there as should be at that time.
+    /// At the begin as many are there as should be at that time, and as many of them guests.
     fn settle(&mut self) {
-        let present = self.plan.present_share(0);
-        for place in 0..self.plan.customers.len() {
-            if self.chance(present)
-                && let Ok(place) = u32::try_from(place)
+        let (own, guests) = self.plan.settled_shares();
+        for place in 0..self.customers.len() {
+            let share = if place < self.plan.customers.len() { own } else { guests };
+            if let Ok(place) = u32::try_from(place)
+                && self.plan.may_come(place, self.tick)
+                && self.chance(share)
             {
                 self.seat(place);
             }
@@ -117,7 +129,7 @@ impl Chain {
     fn arrive(&mut self) {
         match self.plan.visits {
             Visits::Random => {
-                for _ in 0..self.poisson(self.plan.arrivals_in(self.tick)) {
+                for _ in 0..self.poisson(self.arrivals) {
                     self.arrive_by_chance();
                 }
             }
@@ -133,24 +145,13 @@ impl Chain {
     }
 
     fn arrive_by_chance(&mut self) {
-        let own = self.plan.customers.len();
-        if self.plan.guest_share > 0.0 && self.chance(self.plan.guest_share) {
-            let free = self.customers.iter().skip(own).position(|guest| guest.seat == AWAY);
-            if let Some(free) = free
-                && let Some(who) = self.plan.guest(self.random.next_u64())
-                && let Ok(place) = u32::try_from(own + free)
-            {
-                if let Some(guest) = self.guests.get_mut(free) {
-                    *guest = who;
-                }
-                self.seat(place);
-            }
-            return;
-        }
+        let (own, all) = (self.plan.customers.len() as u64, self.customers.len() as u64);
+        let is_guest = all > own && self.chance(self.plan.guest_share);
+        let (first, among) = if is_guest { (own, all - own) } else { (0, own) };
         for _ in 0..LOOKS {
-            let place = self.below(own as u64);
+            let place = self.below(among) + u32::try_from(first).unwrap_or(0);
             let is_away = self.customers.get(place as usize).is_some_and(|customer| customer.seat == AWAY);
-            if is_away {
+            if is_away && self.plan.may_come(place, self.tick) {
                 self.seat(place);
                 return;
             }
@@ -163,7 +164,7 @@ impl Chain {
         let seat = store * self.plan.beacons_per_store + self.below(u64::from(self.plan.active_beacons()));
         let stay = self.exponential(self.plan.stay_ticks);
         let first = self.below(self.plan.interval.max(1));
-        let leaves = self.tick.saturating_add(stay);
+        let leaves = self.tick.saturating_add(stay).min(self.plan.must_leave(place, self.tick));
         if let Some(customer) = self.customers.get_mut(place as usize) {
             *customer = Customer { seat, leaves, ..*customer };
             self.wheel.put(self.tick.saturating_add(first), place, &mut customer.next);
@@ -179,8 +180,8 @@ impl Chain {
         if self.tick >= before.leaves && !owes {
             after.seat = AWAY;
         } else {
-            let who = self.who(place);
-            if is_reported(who, self.plan.part_reported(self.tick)) {
+            let who = self.plan.who(place);
+            if is_reported(who, self.reported) {
                 heard.push(self.sighting(who, place, &mut after, owes, offset_us));
             }
             let half = self.plan.interval / 2;
@@ -205,12 +206,14 @@ impl Chain {
         let expected = if must_identify { OutcomeCode::Identified } else { self.plan.outcome(drawn) };
         let (seat, tick) = (customer.seat, self.tick);
         let us = self.plan.us_at(tick) + i64::from(offset_us);
-        let is_own = (place as usize) < self.plan.customers.len();
         let (beacon, rssi_dbm) = self.signal(who, seat, expected);
         let mut opens_visit = false;
         if expected == OutcomeCode::Identified {
-            let since = u64::from(tick.wrapping_sub(customer.sighted)) * self.plan.tick_us.unsigned_abs();
-            opens_visit = is_own && (customer.sighted == NEVER || since > MINUTE_US);
+            // Each of the two may be anywhere within its tick.
+            let ticks = tick.saturating_sub(customer.sighted).saturating_sub(1);
+            let is_fresh =
+                customer.sighted == NEVER || u64::from(ticks) * self.plan.tick_us.unsigned_abs() > MINUTE_US;
+            opens_visit = is_fresh && !self.plan.is_traveller(place);
             customer.sighted = tick;
         }
         let at_us = match expected {
@@ -246,15 +249,6 @@ impl Chain {
         (beacon, if is_absurd { ABSURD_RSSI_DBM } else { rssi })
     }
 
-    /// The number among all customers.
-    fn who(&self, place: u32) -> u32 {
-        let own = u32::try_from(self.plan.customers.len()).unwrap_or(u32::MAX);
-        match place.checked_sub(own) {
-            None => self.plan.customers.start + place,
-            Some(guest) => self.guests.get(guest as usize).copied().unwrap_or_default(),
-        }
-    }
-
     /// A number below `bound`, each as likely to within 2^-32 (Lemire: Fast Random Integer Generation in an Interval, 2019,
     /// without the rejection).
     fn below(&mut self, bound: u64) -> u32 {
@@ -282,7 +276,7 @@ impl Chain {
         reason = "not negative, and `as` saturates"
     )]
     fn exponential(&mut self, mean_ticks: f64) -> u32 {
-        (-mean_ticks * (1.0 - self.unit()).ln()).round() as u32
+        (-mean_ticks * libm::log(1.0 - self.unit())).round() as u32
     }
 
     /// How many of what comes by chance come, this many on average (Knuth: The Art of Computer Programming, 3.4.1).
@@ -291,7 +285,7 @@ impl Chain {
         const MOST: f64 = 16.0;
         let (mut rest, mut count) = (mean, 0);
         while rest > 0.0 {
-            let limit = (-rest.min(MOST)).exp();
+            let limit = libm::exp(-rest.min(MOST));
             let mut product = self.unit();
             while product > limit {
                 count += 1;

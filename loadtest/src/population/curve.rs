@@ -16,7 +16,10 @@ pub(super) fn part(plan: &PopulationPlan, seconds: f64) -> f64 {
         Curve::LunchDinner => {
             let begin = f64::from(plan.time_of_day_s().unwrap_or(0));
             let time = (begin + seconds).rem_euclid(DAY_S);
-            let bell = |(height, width): (f64, f64)| (-0.5 * ((time - height) / width).powi(2)).exp();
+            let bell = |(height, width): (f64, f64)| {
+                let off = (time - height) / width;
+                libm::exp(-0.5 * off * off)
+            };
             LEAST + (1.0 - LEAST) * bell(LUNCH).max(bell(DINNER))
         }
     }

@@ -116,11 +116,11 @@ impl Distribution {
         let mut weights = [0.0; LEVELS];
         for step in 0..STEPS {
             let part = (f64::from(step) + 0.5) / f64::from(STEPS);
-            let metres = near * (far / near).powf(part);
-            let mean = AT_ONE_METRE_DBM - PER_DECADE_DB * metres.log10();
+            let metres = near * libm::pow(far / near, part);
+            let mean = AT_ONE_METRE_DBM - PER_DECADE_DB * libm::log10(metres);
             for (weight, rssi) in weights.iter_mut().zip(WEAKEST_DBM..=0) {
                 let off = (f64::from(rssi) - mean) / NOISE_DB;
-                *weight += (-0.5 * off * off).exp();
+                *weight += libm::exp(-0.5 * off * off);
             }
         }
         let whole: f64 = weights.iter().sum();
@@ -195,6 +195,15 @@ mod tests {
             / mean(&mut readings.iter().map(|r| (r.0 - x).powi(2)));
         let at_one = y - slope * x;
         let noise = mean(&mut readings.iter().map(|r| (r.1 - at_one - slope * r.0).powi(2))).sqrt();
+        let mut residuals: Vec<f64> = readings.iter().map(|r| (r.1 - at_one - slope * r.0) / noise).collect();
+        residuals.sort_unstable_by(f64::total_cmp);
+        let all = residuals.len() as f64;
+        let normal = |z: f64| 0.5 * libm::erfc(-z / std::f64::consts::SQRT_2);
+        let off = residuals.iter().enumerate().map(|(at, z)| {
+            let (below, normal) = (at as f64 / all, normal(*z));
+            (below - normal).abs().max((below + 1.0 / all - normal).abs())
+        });
+        assert!(off.fold(0.0, f64::max) < 0.037);
         assert!((at_one - AT_ONE_METRE_DBM).abs() < 0.05, "{at_one}");
         assert!((slope + PER_DECADE_DB).abs() < 0.05, "{slope}");
         assert!((noise - NOISE_DB).abs() < 0.01, "{noise}");

@@ -1,10 +1,13 @@
 //! The numbers of one chain: how many come when, what sightings become, where who can be.
 
+mod travels;
+
 use std::ops::Range;
 use std::sync::Arc;
 
 use beacon_protocol::OutcomeCode;
 
+use self::travels::Travels;
 use crate::level::Levels;
 use crate::population::signal::Signals;
 use crate::population::{Layout, Population, curve};
@@ -16,8 +19,6 @@ const TICKS_PER_INTERVAL: i64 = 256;
 const SHORTEST_TICK_US: i64 = 5_000;
 /// Not everybody can be there at once: somebody has to be able to come.
 const MOST_PRESENT: f64 = 0.95;
-/// Guests at once, as a part of a chain's own customers at most.
-const MOST_GUESTS: f64 = 0.1;
 
 /// What a chain needs to know.
 #[derive(Debug)]
@@ -32,7 +33,7 @@ pub(super) struct ChainPlan {
     pub(super) beacons_per_store: u32,
     pub(super) visits: Visits,
     pub(super) guest_share: f64,
-    pub(super) guest_places: usize,
+    pub(super) travels: Travels,
     pub(super) tick_us: i64,
     from_us: i64,
     /// Ticks between two sightings, on average; at most half as much again.
@@ -41,6 +42,8 @@ pub(super) struct ChainPlan {
     pub(super) stay_ticks: f64,
     /// Ticks in which those who come one after the other come.
     coming_ticks: f64,
+    /// From one of those to the next.
+    coming_step: u64,
     /// Upper bounds out of 2^32 of everything that is not eligible.
     outcomes: [(u64, OutcomeCode); 8],
 }
@@ -54,8 +57,7 @@ impl ChainPlan {
         let every_us = plan.sighted_every.as_us();
         let tick_us = (every_us / TICKS_PER_INTERVAL).max(SHORTEST_TICK_US);
         let interval = (every_us / tick_us).unsigned_abs();
-        let others = f64::from(layout.customers()) - customers.len() as f64;
-        let guest_share = if others > 0.0 { plan.guests } else { 0.0 };
+        let travels = Travels::new(plan, layout, gateway);
         let mut sum = 0.0;
         let elsewhere = if layout.gateways() > 1 { shares.forbidden } else { 0.0 };
         let outcomes = [
@@ -85,8 +87,9 @@ impl ChainPlan {
             first_beacon: layout.beacons_of(stores.start).start,
             beacons_per_store: layout.beacons_per_store(),
             visits: plan.visits,
-            guest_share,
-            guest_places: places(customers.len(), guest_share),
+            guest_share: plan.guests,
+            travels,
+            coming_step: coprime_step(customers.len() as u64),
             customers,
             tick_us,
             from_us,
@@ -108,9 +111,53 @@ impl ChainPlan {
     }
 
     /// The share of customers that should be there at a tick.
-    pub(super) fn present_share(&self, tick: u32) -> f64 {
+    fn present_share(&self, tick: u32) -> f64 {
         let part = curve::part(&self.population, self.seconds_at(tick));
         (self.population.present * self.levels.highest().max(1.0) * part).min(MOST_PRESENT)
+    }
+
+    /// The shares of the own customers who may come, and of the guests who may, that should be there at the begin.
+    pub(super) fn settled_shares(&self) -> (f64, f64) {
+        let (own, guests) = (self.customers.len() as u32, self.travels.guests() as u32);
+        let count = |places: Range<u32>| places.filter(|place| self.may_come(*place, 0)).count() as f64;
+        let present = self.present_share(0) * f64::from(own);
+        let as_guests = if guests > 0 { present * self.guest_share } else { 0.0 };
+        let share = |present: f64, of: f64| if of > 0.0 { (present / of).min(MOST_PRESENT) } else { 0.0 };
+        (share(present - as_guests, count(0..own)), share(as_guests, count(own..own + guests)))
+    }
+
+    /// The number of who has a place, among all customers.
+    pub(super) fn who(&self, place: u32) -> u32 {
+        match self.guest(place) {
+            Some(guest) => self.travels.from.start + guest,
+            None => self.customers.start + place,
+        }
+    }
+
+    /// Whether who has a place is also another gateway's.
+    pub(super) fn is_traveller(&self, place: u32) -> bool {
+        place < self.travels.away || self.guest(place).is_some()
+    }
+
+    /// Whether who has a place may come at a tick: not while out of this chain.
+    pub(super) fn may_come(&self, place: u32, tick: u32) -> bool {
+        match self.guest(place) {
+            Some(guest) => self.travels.is_out(guest, self.us_at(tick)),
+            None => place >= self.travels.away || !self.travels.is_out(place, self.us_at(tick)),
+        }
+    }
+
+    /// The tick at which who comes now has to be gone at the latest.
+    pub(super) fn must_leave(&self, place: u32, tick: u32) -> u32 {
+        if !self.is_traveller(place) {
+            return u32::MAX;
+        }
+        let left_us = self.travels.turn_us - self.us_at(tick).rem_euclid(self.travels.turn_us);
+        tick.saturating_add(u32::try_from(left_us / self.tick_us).unwrap_or(u32::MAX))
+    }
+
+    fn guest(&self, place: u32) -> Option<u32> {
+        place.checked_sub(self.customers.end - self.customers.start)
     }
 
     /// Who comes in a tick, on average: as many as leave where as many are there as should be.
@@ -140,8 +187,7 @@ impl ChainPlan {
     /// Who comes as the `number`th: every customer once, in an order that jumps.
     pub(super) fn place_of_comer(&self, number: u32) -> u32 {
         let all = self.customers.len() as u64;
-        let step = coprime_step(all);
-        u32::try_from(u64::from(number) * step % all.max(1)).unwrap_or(0)
+        u32::try_from(u64::from(number) * self.coming_step % all.max(1)).unwrap_or(0)
     }
 
     /// Beacons of a store that are in service.
@@ -155,14 +201,6 @@ impl ChainPlan {
         found.map_or(OutcomeCode::Identified, |(_, code)| *code)
     }
 
-    /// A customer of another chain.
-    pub(super) fn guest(&self, random: u64) -> Option<u32> {
-        let own = self.customers.end - self.customers.start;
-        let others = self.layout.customers() - own;
-        let other = u32::try_from(random.checked_rem(u64::from(others))?).ok()?;
-        Some(if other < self.customers.start { other } else { other + own })
-    }
-
     /// A beacon in service of another chain's store.
     pub(super) fn elsewhere(&self, random: u64) -> u32 {
         let first = self.first_beacon / self.beacons_per_store;
@@ -171,15 +209,6 @@ impl ChainPlan {
         let store = if other < first { other } else { other + self.stores };
         self.layout.beacons_of(store).start
     }
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "not negative, and `as` saturates"
-)]
-fn places(customers: usize, guest_share: f64) -> usize {
-    (customers as f64 * guest_share.min(MOST_GUESTS)).ceil() as usize
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 2^32")]

@@ -153,6 +153,76 @@ fn what_was_heard_before_the_begin_is_told_by_its_time() {
 }
 
 #[test]
+fn after_a_long_interval_a_tick_is_long_and_still_nobody_is_taken_for_new_within_a_minute() {
+    let mut scenario = flat();
+    scenario.population.sighted_every = Span::minutes(2);
+    scenario.population.stay = Span::minutes(120);
+    let mut last: HashMap<u32, i64> = HashMap::new();
+    let mut opened = 0;
+    for sighting in heard(&scenario, 0, 3_600).iter().filter(|s| s.expected == OutcomeCode::Identified) {
+        let before = last.insert(sighting.customer, sighting.at_us);
+        let is_fresh = before.is_none_or(|before| sighting.at_us - before > 60 * SECOND_US);
+        assert!(!sighting.opens_visit || is_fresh);
+        opened += usize::from(sighting.opens_visit);
+    }
+    assert!(opened > 20_000, "{opened}");
+}
+
+#[test]
+fn nobody_is_in_two_places() {
+    let mut scenario = flat();
+    scenario.population.guests = 0.3;
+    scenario.population.stay = Span::seconds(30);
+    let turn_us = 4 * 30 * SECOND_US;
+    let mut heard_by: HashMap<(u32, i64), u32> = HashMap::new();
+    let mut travelled: HashMap<u32, u32> = HashMap::new();
+    for gateway in 0..4 {
+        let mut stores: HashMap<u32, (u32, i64)> = HashMap::new();
+        for sighting in heard(&scenario, gateway, 600) {
+            let turn = happened_us(&sighting).div_euclid(turn_us);
+            let by = *heard_by.entry((sighting.customer, turn)).or_insert(gateway);
+            assert_eq!(by, gateway, "customer {} in turn {turn}", sighting.customer);
+            *travelled.entry(sighting.customer).or_default() |= 1 << gateway;
+            // Whoever changes stores was away in between: longer than the least between two sightings.
+            let (store, at) = (sighting.beacon / 10, happened_us(&sighting));
+            if let Some((before, last)) = stores.insert(sighting.customer, (store, at)) {
+                assert!(before == store || at - last > SECOND_US / 100, "{before} {store} {}", at - last);
+            }
+        }
+    }
+    let by_several = travelled.values().filter(|gateways| gateways.count_ones() > 1).count();
+    assert!(by_several > 3_000, "{by_several}");
+}
+
+/// On every machine: a change of what a seed makes is meant, or is a mistake.
+#[test]
+fn a_seed_makes_the_same_sightings_everywhere_and_for_ever() {
+    let mut scenario = flat();
+    scenario.population.guests = 0.1;
+    scenario.population.curve = Curve::LunchDinner;
+    let mut checksum = 0;
+    let heard = heard(&scenario, 1, 60);
+    for sighting in &heard {
+        let Heard { customer, beacon, at_us, rssi_dbm, expected, .. } = sighting;
+        let text = format!("{customer} {beacon} {at_us} {rssi_dbm} {}\n", expected.label());
+        checksum = crc32c::crc32c_append(checksum, text.as_bytes());
+    }
+    assert_eq!((heard.len(), checksum), (0, 0));
+}
+
+#[test]
+fn guests_are_there_from_the_begin_in_their_share() {
+    let mut scenario = flat();
+    scenario.population.guests = 0.2;
+    let layout = Population::new(Arc::new(scenario.clone())).layout();
+    let heard = heard(&scenario, 1, 60);
+    let guests = heard.iter().filter(|s| !layout.customers_of(1).contains(&s.customer)).count();
+    let (share, rate) = (guests as f64 / heard.len() as f64, heard.len() as f64 / 60.0);
+    assert!((0.17..0.23).contains(&share), "{share}");
+    assert!((235.0..265.0).contains(&rate), "{rate}");
+}
+
+#[test]
 fn guests_are_others_customers_and_forbidden_beacons_others_stores() {
     let mut scenario = flat();
     scenario.population.guests = 0.2;
