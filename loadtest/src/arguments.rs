@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::compare::CompareArguments;
+use crate::dynamodb_stub::DynamoDbStubArguments;
 use crate::find_max::FindMaxArguments;
 use crate::generate::GenerateArguments;
 use crate::merge::MergeArguments;
@@ -12,6 +13,7 @@ use crate::plan::PlanArguments;
 use crate::registry::RegistryArguments;
 use crate::run::RunArguments;
 use crate::target::Target;
+use crate::verify::VerifyArguments;
 
 /// Sends a beacond what gateways would send, and tells what became of it.
 #[derive(Debug, Parser)]
@@ -42,6 +44,11 @@ pub(crate) enum Command {
     Merge(MergeArguments),
     /// Tells what machines and stores so many users need, and what they cost.
     Plan(PlanArguments),
+    /// Proves from a run's evidence and from the stores themselves that nothing acknowledged is missing and nothing
+    /// stored is wrong.
+    Verify(VerifyArguments),
+    /// Answers like DynamoDB, for rates beyond an emulator's; can be late, throttle and leave items unprocessed.
+    DynamodbStub(DynamoDbStubArguments),
 }
 
 const REPLAY_EXIT_CODES: &str = "\

@@ -90,11 +90,6 @@ impl FrameEncoder {
         self.fingerprint
     }
 
-    /// Goes on from an earlier fingerprint: what was encoded since does not count.
-    pub(crate) const fn set_fingerprint(&mut self, fingerprint: u32) {
-        self.fingerprint = fingerprint;
-    }
-
     /// Fills the table of beacons and the sightings' indices; returns how many sightings the frame takes.
     fn choose(&mut self, heard: &[Heard], limits: FrameLimits) -> usize {
         self.beacons.clear();

@@ -45,6 +45,9 @@ pub(crate) enum Failure {
     /// The target's name has no address.
     #[error("target {target}: {reason}")]
     NoAddress { target: String, reason: String },
+    /// The address is taken, or not this machine's.
+    #[error("cannot listen on {address}: {source}")]
+    Listen { address: std::net::SocketAddr, source: std::io::Error },
     /// Anything else.
     #[error("{0:#}")]
     Other(#[from] anyhow::Error),
@@ -78,7 +81,9 @@ impl Failure {
             Self::Other(_) => 1,
             Self::Usage(_) => 64,
             Self::Tracks { .. } | Self::File { .. } => 65,
-            Self::Unavailable { .. } | Self::NoAddress { .. } | Self::Resources(_) => 69,
+            Self::Unavailable { .. } | Self::NoAddress { .. } | Self::Resources(_) | Self::Listen { .. } => {
+                69
+            }
             Self::Scenario(_) => 78,
         }
     }

@@ -7,6 +7,7 @@ mod clock;
 mod clones;
 mod compare;
 mod demo;
+mod dynamodb_stub;
 mod encode;
 mod ending;
 mod evidence;
@@ -20,6 +21,7 @@ mod merge;
 mod pace;
 mod plan;
 mod population;
+mod postgres;
 mod record;
 mod recorder;
 mod registry;
@@ -31,6 +33,7 @@ mod session;
 mod slo;
 mod target;
 mod tracks;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -63,5 +66,7 @@ fn main() -> ExitCode {
         Command::Compare(arguments) => compare::run(&arguments, &mut out),
         Command::Merge(arguments) => merge::run(&arguments, &mut out),
         Command::Plan(arguments) => plan::run(&arguments, &mut out),
+        Command::Verify(arguments) => verify::run(&arguments, &mut out),
+        Command::DynamodbStub(arguments) => dynamodb_stub::run(&arguments, &mut out),
     })
 }

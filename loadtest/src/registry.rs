@@ -56,7 +56,7 @@ fn beacons(layout: Layout, out: &mut impl Write) -> io::Result<()> {
         for beacon in layout.beacons_of(store) {
             let id = Uuid::from_bytes(Naming::beacon_id(beacon));
             let (major, minor) = naming.numbers(beacon);
-            let location = layout.location(beacon);
+            let location = naming.place(beacon);
             let kind = match layout.location_type(beacon) {
                 LocationType::Entrance => "entrance",
                 LocationType::Counter => "counter",

@@ -78,8 +78,13 @@ impl FrameEvidence {
         }
     }
 
+    /// One to read into.
+    pub(crate) const fn empty() -> Self {
+        Self { gateway: 0, order: 0, verdict: FrameVerdict::Unanswered, sightings: Vec::new() }
+    }
+
     /// Reads one; its bytes go behind those in `scratch`.
-    pub(super) fn decode(file: &mut impl Read, scratch: &mut Vec<u8>) -> io::Result<Self> {
+    pub(super) fn decode(&mut self, file: &mut impl Read, scratch: &mut Vec<u8>) -> io::Result<()> {
         let mut head = [0; HEAD_BYTES];
         file.read_exact(&mut head)?;
         scratch.extend(head);
@@ -95,7 +100,8 @@ impl FrameEvidence {
         let body = scratch.get_mut(begin..).unwrap_or_default();
         file.read_exact(body)?;
         let mut fields = Fields(body);
-        let mut sightings = Vec::with_capacity(count);
+        self.sightings.clear();
+        self.sightings.reserve(count);
         for _ in 0..count {
             let (customer, beacon) = (fields.u32()?, fields.u32()?);
             let at_us = i64::from_le_bytes(fields.take()?);
@@ -106,21 +112,21 @@ impl FrameEvidence {
                 code => Answered::Listed(outcome(code)?),
             };
             let heard = Heard { customer, beacon, at_us, rssi_dbm, expected, opens_visit: false };
-            sightings.push(SightingEvidence { heard, answered });
+            self.sightings.push(SightingEvidence { heard, answered });
         }
-        let verdict = match verdict {
+        self.verdict = match verdict {
             0 => FrameVerdict::Unanswered,
             1 => FrameVerdict::Decided { identified, duplicate },
             2 => FrameVerdict::Repeat,
             other => return Err(invalid(&format!("a verdict {other}"))),
         };
-        Ok(Self { gateway, order, verdict, sightings })
+        (self.gateway, self.order) = (gateway, order);
+        Ok(())
     }
 }
 
 fn outcome(byte: u8) -> io::Result<OutcomeCode> {
-    let code = OutcomeCode::ALL.into_iter().find(|code| code.byte() == byte);
-    code.ok_or_else(|| invalid(&format!("an outcome {byte}")))
+    OutcomeCode::from_byte(byte).ok_or_else(|| invalid(&format!("an outcome {byte}")))
 }
 
 /// Bytes taken one field after the other.

@@ -86,15 +86,6 @@ impl Layout {
         }
     }
 
-    /// The name of its place.
-    pub(crate) fn location(&self, beacon: u32) -> String {
-        match (self.location_type(beacon), beacon % self.beacons_per_store) {
-            (LocationType::Entrance, _) => "Entrance".to_owned(),
-            (LocationType::Counter, _) => "Counter".to_owned(),
-            (LocationType::Table, place) => format!("Table {}", place - 1),
-        }
-    }
-
     /// The last of a store is out of service, in every second store for maintenance.
     pub(crate) const fn status(&self, beacon: u32) -> BeaconStatus {
         if beacon % self.beacons_per_store + 1 < self.beacons_per_store {

@@ -3,7 +3,7 @@
 
 use beacon_protocol::{BeaconRef, OutcomeCode};
 
-use super::layout::Layout;
+use super::layout::{Layout, LocationType};
 
 /// Bytes of a customer's id: 16 hexadecimal digits.
 pub(crate) const CUSTOMER_ID_BYTES: usize = 16;
@@ -32,7 +32,7 @@ impl Naming {
     pub(crate) fn customer_id(customer: u32) -> [u8; CUSTOMER_ID_BYTES] {
         const DIGITS: [u8; 16] = *b"0123456789abcdef";
         let mixed = mix(CUSTOMER << 32 | u64::from(customer));
-        std::array::from_fn(|at| DIGITS[(mixed >> (60 - 4 * at)) as usize & 0xf])
+        std::array::from_fn(|at| DIGITS[usize::from(nibble(mixed, at))])
     }
 
     /// The customer whose id that is; none if it is nobody's of this population.
@@ -122,6 +122,15 @@ impl Naming {
         mix(mix(seed) ^ (SEED << 32 | gateway as u64))
     }
 
+    /// The name of a beacon's place in its store, as it is registered.
+    pub(crate) fn place(&self, beacon: u32) -> String {
+        match self.layout.location_type(beacon) {
+            LocationType::Entrance => "Entrance".to_owned(),
+            LocationType::Counter => "Counter".to_owned(),
+            LocationType::Table => format!("Table {}", beacon % self.layout.beacons_per_store() - 1),
+        }
+    }
+
     /// A store's id.
     pub(crate) fn store_id(store: u32) -> String {
         format!("store-{:06}", store + 1)
@@ -131,6 +140,11 @@ impl Naming {
     pub(crate) fn gateway_id(prefix: &str, gateway: u32) -> String {
         format!("{prefix}-{:06}", gateway + 1)
     }
+}
+
+/// One of a number's 16 hexadecimal digits, the first being the highest.
+const fn nibble(number: u64, at: usize) -> u8 {
+    number.to_be_bytes()[at / 2] >> (4 - 4 * (at % 2)) & 0xf
 }
 
 fn uuid(kind: u64, number: u32) -> [u8; 16] {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::compare::Noise;
 use crate::target::Target;
 
 const EXIT_CODES: &str = "\
@@ -55,7 +56,7 @@ pub(crate) struct RunArguments {
     pub(crate) baseline: Option<PathBuf>,
     /// How far from the baseline figures may be.
     #[arg(long, value_name = "PERCENT", default_value = "5%", requires = "baseline")]
-    pub(crate) noise: String,
+    pub(crate) noise: Noise,
     /// This generator's part of the gateways, such as 2/4, where several machines make a run.
     #[arg(long, value_name = "I/N", default_value = "1/1")]
     pub(crate) shard: Shard,

@@ -33,8 +33,7 @@ pub(crate) async fn connect_all(
     targets: &[Target],
     recorder: &Arc<Recorder>,
 ) -> Result<Vec<Post>, (String, ClientError)> {
-    let scenario = population.scenario();
-    let gives_up = Instant::now() + scenario.sessions.connect_within.0;
+    let gives_up = Instant::now() + population.scenario().sessions.connect_within.0;
     let permits = Arc::new(Semaphore::new(AT_ONCE));
     let mut connecting = JoinSet::new();
     for number in gateways {

@@ -9,7 +9,6 @@ use tokio::time::Instant;
 use super::evidence_thread::EvidenceSender;
 use super::recorder::Recorder;
 use super::samples::SampleDesk;
-use crate::encode::Fingerprint;
 use crate::scenario::Scenario;
 
 /// When a run ends.
@@ -34,7 +33,6 @@ pub(crate) struct Course {
     pub(crate) recorder: Arc<Recorder>,
     pub(crate) evidence: Option<EvidenceSender>,
     pub(crate) samples: Option<SampleDesk>,
-    fingerprint: Mutex<Fingerprint>,
     /// What went wrong last, in words.
     trouble: Mutex<Option<String>>,
 }
@@ -47,28 +45,8 @@ impl Course {
         end: watch::Receiver<End>,
         recorder: Arc<Recorder>,
     ) -> Self {
-        let (fingerprint, trouble) = (Mutex::default(), Mutex::default());
-        Self {
-            scenario,
-            began,
-            began_at_us,
-            end,
-            recorder,
-            evidence: None,
-            samples: None,
-            fingerprint,
-            trouble,
-        }
-    }
-
-    /// Adds what a gateway has sent.
-    pub(crate) fn add_fingerprint(&self, gateway: u32, fingerprint: u32) {
-        self.fingerprint.lock().unwrap_or_else(PoisonError::into_inner).add(gateway, fingerprint);
-    }
-
-    /// Of everything that was sent.
-    pub(crate) fn fingerprint(&self) -> Fingerprint {
-        *self.fingerprint.lock().unwrap_or_else(PoisonError::into_inner)
+        let trouble = Mutex::default();
+        Self { scenario, began, began_at_us, end, recorder, evidence: None, samples: None, trouble }
     }
 
     /// Whether what is due then counts for the result.

@@ -27,10 +27,14 @@ pub(crate) struct Page {
     url: String,
 }
 
-/// What the page said last, and the thread that asks it.
+/// What the page said last.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct DaemonView(Arc<Mutex<Vitals>>);
+
+/// The thread that asks it.
 #[derive(Debug)]
 pub(crate) struct DaemonWatch {
-    vitals: Arc<Mutex<Vitals>>,
+    view: DaemonView,
     stop: mpsc::SyncSender<()>,
     thread: JoinHandle<DaemonSeen>,
 }
@@ -90,24 +94,34 @@ impl Page {
     }
 }
 
+impl DaemonView {
+    pub(crate) fn vitals(&self) -> Vitals {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn show(&self, vitals: Vitals) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = vitals;
+    }
+}
+
 impl DaemonWatch {
     /// Asks each second from now on; the measured window begins at `measured_from`.
     ///
     /// # Errors
     /// When there is no thread to be had.
     pub(crate) fn begin(page: Page, measured_from: tokio::time::Instant) -> io::Result<Self> {
-        let vitals = Arc::new(Mutex::new(Vitals::default()));
+        let view = DaemonView::default();
         let (stop, stopped) = mpsc::sync_channel(1);
-        let shown = Arc::clone(&vitals);
+        let shown = view.clone();
         let thread = std::thread::Builder::new()
             .name("daemon-page".to_owned())
             .spawn(move || watch(&page, measured_from.into_std(), &stopped, &shown))?;
-        Ok(Self { vitals, stop, thread })
+        Ok(Self { view, stop, thread })
     }
 
-    /// What the page said last.
-    pub(crate) fn vitals(&self) -> Vitals {
-        *self.vitals.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What the page says, from now on.
+    pub(crate) fn view(&self) -> DaemonView {
+        self.view.clone()
     }
 
     /// Asks a last time. Blocks.
@@ -125,7 +139,7 @@ fn watch(
     page: &Page,
     measured_from: Instant,
     stopped: &mpsc::Receiver<()>,
-    shown: &Mutex<Vitals>,
+    shown: &DaemonView,
 ) -> DaemonSeen {
     let mut seen = DaemonSeen::default();
     let mut first: Option<Result<ByStage, String>> = None;
@@ -156,7 +170,7 @@ fn watch(
                 Vitals::default()
             }
         };
-        *shown.lock().unwrap_or_else(PoisonError::into_inner) = vitals;
+        shown.show(vitals);
     }
     match (first, page.stages()) {
         (Some(Ok(first)), Ok(last)) => seen.stages = since(&first, last),

@@ -14,6 +14,7 @@ use super::machine::OwnCores;
 use super::observer::Observer;
 use super::probe::{Probe, Timekeeping};
 use super::watch::{Watch, Watched};
+use crate::encode::Fingerprint;
 
 /// How long answers are awaited after a run was ended before its time.
 const SHORT_DRAIN: Duration = Duration::from_secs(5);
@@ -42,6 +43,8 @@ pub(crate) struct Served {
     /// From the last frame's time to the last answer, or to the end of patience.
     pub(crate) drained: Duration,
     pub(crate) timekeeping: Timekeeping,
+    /// Of everything that was sent.
+    pub(crate) fingerprint: Fingerprint,
 }
 
 /// Lets the gateways serve, looks on each second, and ends the run when it is time or somebody wants it.
@@ -59,7 +62,7 @@ pub(crate) async fn serve(
         serving.spawn(Box::pin(post.serve(Arc::clone(course))));
     }
     let probe = Probe::begin(course);
-    let mut ended = Ended::InTime;
+    let (mut ended, mut fingerprint) = (Ended::InTime, Fingerprint::default());
     let second = Duration::from_secs(1);
     let mut seconds = tokio::time::interval_at(course.began + second, second);
     // Each second gets its look, if late: points are numbered by them.
@@ -73,7 +76,7 @@ pub(crate) async fn serve(
         tokio::select! {
             served = serving.join_next() => match served {
                 None => break,
-                Some(Ok(())) => {}
+                Some(Ok((gateway, of_gateway))) => fingerprint.add(gateway, of_gateway),
                 Some(Err(failed)) => course.trouble(format!("a gateway's task failed: {failed}")),
             },
             _ = seconds.tick() => {
@@ -99,7 +102,7 @@ pub(crate) async fn serve(
     }
     let timekeeping = probe.end().await;
     let drained = Instant::now().saturating_duration_since(end.borrow().at);
-    Ok(Served { ended, drained, timekeeping })
+    Ok(Served { ended, drained, timekeeping, fingerprint })
 }
 
 /// Waits until everything that was sampled is found or missing; none if somebody does not want to wait.

@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use super::course::Course;
-use super::daemon::DaemonWatch;
+use super::daemon::DaemonView;
 use super::histograms::Histograms;
 use super::live::{Live, Moment};
 use super::recorder::Tally;
@@ -22,7 +22,7 @@ const JUDGED_AFTER_S: f64 = 10.0;
 pub(crate) struct Observer<'o> {
     pub(crate) timeline: Timeline,
     pub(crate) log: IntervalLog,
-    pub(crate) daemon: Option<DaemonWatch>,
+    pub(crate) daemon: Option<DaemonView>,
     pub(crate) objectives: &'o [Objective],
     pub(crate) abort_on_fail: bool,
     pub(crate) live: Live<'o>,
@@ -42,7 +42,7 @@ impl Observer<'_> {
         gateways: usize,
     ) -> io::Result<bool> {
         let tally = self.look(course)?;
-        let vitals = self.daemon.as_ref().map(DaemonWatch::vitals).unwrap_or_default();
+        let vitals = self.daemon.as_ref().map(DaemonView::vitals).unwrap_or_default();
         let vitals = Vitals { generator_cores, ..vitals };
         self.timeline.second(&self.interval, &tally, vitals);
         let so_far = self.so_far(course, &tally);

@@ -16,8 +16,6 @@ use super::stores::Eye;
 use crate::measurement::Sampled;
 use crate::scenario::Sample;
 
-/// Samples on their way to a thread.
-const QUEUE: usize = 1_024;
 /// Samples that a thread looks for at once; more are left out.
 const MAX_OUTSTANDING: usize = 16_384;
 /// What was found after a long time is known to be there to this part of that time: it is not looked for as often.

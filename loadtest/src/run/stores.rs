@@ -124,13 +124,7 @@ impl Stores {
         };
         let events = match &self.events {
             None => NOT_ASKED.to_owned(),
-            Some(Events { endpoint, .. }) => {
-                self.eye_on_events().await?;
-                endpoint.as_ref().map_or_else(
-                    || "DynamoDB".to_owned(),
-                    |endpoint| format!("an emulator of DynamoDB at {endpoint}"),
-                )
-            }
+            Some(events) => events.connect().await?.name(events.endpoint.as_deref()),
         };
         let names = [("record", record), ("cache", cache), ("events", events)];
         Ok(names.map(|(part, name)| (part.to_owned(), name)).into())
@@ -159,10 +153,10 @@ impl Stores {
     /// # Errors
     /// When it cannot be asked.
     pub(crate) async fn eye_on_events(&self) -> Result<Option<Eye>, Failure> {
-        let Some(Events { table, endpoint, suffixes }) = &self.events else { return Ok(None) };
-        let connected = DynamoDb::connect(table.clone(), endpoint.as_deref(), *suffixes).await;
-        let cannot = |error| Failure::Resources(format!("DynamoDB cannot be asked: {error}"));
-        Ok(Some(Eye::DynamoDb(Box::new(connected.map_err(cannot)?))))
+        match &self.events {
+            None => Ok(None),
+            Some(events) => Ok(Some(Eye::DynamoDb(Box::new(events.connect().await?)))),
+        }
     }
 
     /// Reads from the cache.
@@ -187,6 +181,13 @@ impl Stores {
     }
 }
 
+impl Events {
+    async fn connect(&self) -> Result<DynamoDb, Failure> {
+        let connected = DynamoDb::connect(self.table.clone(), self.endpoint.as_deref(), self.suffixes).await;
+        connected.map_err(unavailable("DynamoDB"))
+    }
+}
+
 impl Eye {
     /// Which of these are there.
     ///
@@ -194,13 +195,9 @@ impl Eye {
     /// Why the store could not be asked.
     pub(crate) async fn see(&mut self, wanted: &[Arc<Wanted>]) -> Result<Vec<bool>, String> {
         match self {
-            Self::Sqlite(connection) => {
-                sqlite::see(connection, wanted).map_err(|error| format!("SQLite: {error}"))
-            }
-            Self::Postgres(postgres) => postgres.see(wanted).await.map_err(|error| postgres_error(&error)),
-            Self::DynamoDb(dynamodb) => {
-                dynamodb.see(wanted).await.map_err(|error| format!("DynamoDB: {error}"))
-            }
+            Self::Sqlite(connection) => sqlite::see(connection, wanted),
+            Self::Postgres(postgres) => postgres.see(wanted).await,
+            Self::DynamoDb(dynamodb) => dynamodb.see(wanted).await,
         }
     }
 }
@@ -212,27 +209,19 @@ impl Reading {
     /// Why the store could not be asked.
     pub(crate) async fn latest(&mut self, customer: u32) -> Result<bool, String> {
         match self {
-            Self::Sqlite(connection) => {
-                sqlite::latest(connection, customer).map_err(|error| format!("SQLite: {error}"))
-            }
-            Self::Postgres(postgres) => {
-                postgres.latest(customer).await.map_err(|error| postgres_error(&error))
-            }
-            Self::Redis(redis) => redis.latest(customer).await.map_err(|error| format!("Redis: {error}")),
+            Self::Sqlite(connection) => sqlite::latest(connection, customer),
+            Self::Postgres(postgres) => postgres.latest(customer).await,
+            Self::Redis(redis) => redis.latest(customer).await,
         }
     }
 }
 
-fn unavailable<E: std::error::Error + 'static>(store: &str) -> impl FnOnce(E) -> Failure {
-    move |error| Failure::Resources(format!("{store} cannot be asked: {}", causes(&error)))
-}
-
-fn postgres_error(error: &tokio_postgres::Error) -> String {
-    format!("PostgreSQL: {}", causes(error))
+fn unavailable(store: &str) -> impl FnOnce(String) -> Failure {
+    move |error| Failure::Resources(format!("{store} cannot be asked: {error}"))
 }
 
 /// An error and what is behind it, on one line.
-fn causes(error: &dyn std::error::Error) -> String {
+fn causes(error: impl std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -79,11 +79,6 @@ impl Timeline {
         (self.series, self.heat)
     }
 
-    /// The point made last.
-    pub(crate) fn last(&self) -> Option<&Point> {
-        self.series.points.last()
-    }
-
     fn end_point(&mut self, tally: &Tally) {
         let quantile = |metric, quantile| {
             self.gathered.of(metric).map(|histogram| histogram.value_at_quantile(quantile))

@@ -46,6 +46,14 @@ pub(crate) fn read(name: &str, overrides: &[String]) -> Result<Scenario, Scenari
     of_text(name, &text, overrides)
 }
 
+/// Reads a scenario from TOML that is at hand; `origin` says in errors where it is from.
+///
+/// # Errors
+/// What is wrong, with the key.
+pub(crate) fn parse(origin: &str, text: &str) -> Result<Scenario, ScenarioError> {
+    of_text(origin, text, &[])
+}
+
 fn of_text(origin: &str, text: &str, overrides: &[String]) -> Result<Scenario, ScenarioError> {
     let wrong = |origin: &str, reason: String| ScenarioError::Value { origin: origin.to_owned(), reason };
     let known = known_keys();

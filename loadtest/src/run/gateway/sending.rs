@@ -49,7 +49,7 @@ impl<'c> Sending<'c> {
             course,
             desk,
             ends: course.end.clone(),
-            heard_until_us: source.from_us(),
+            heard_until_us: source.heard_from_us(),
             source,
             lateness: Lateness::default(),
             order: 0,
@@ -169,12 +169,9 @@ impl<'c> Sending<'c> {
     ) -> Result<(), ClientError> {
         let mut rest = heard;
         while !rest.is_empty() {
-            let (limits, began_at_us) = (sender.limits(), self.course.began_at_us);
-            let made = match class {
-                Class::Again { .. } => self.source.frame_again(rest, limits, began_at_us)?,
-                Class::Live | Class::Backlog => self.source.frame(rest, limits, began_at_us)?,
-            };
-            let Some((frame, taken)) = made else { break };
+            let is_again = matches!(class, Class::Again { .. });
+            let (frame, taken) =
+                self.source.frame(rest, sender.limits(), self.course.began_at_us, is_again)?;
             let (part, behind) = rest.split_at(taken.min(rest.len()));
             rest = behind;
             self.note_lag(class, due);

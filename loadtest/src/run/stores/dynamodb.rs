@@ -12,6 +12,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::{StreamExt, stream};
 
 use super::{MINUTE_US, customer_text, time_text};
+use crate::dynamodb_stub::ARN_PREFIX;
 use crate::run::samples::Wanted;
 
 /// Questions at once.
@@ -25,6 +26,8 @@ pub(crate) struct DynamoDb {
     client: Client,
     table: String,
     suffixes: NonZeroU16,
+    /// Of the table.
+    arn: String,
 }
 
 impl DynamoDb {
@@ -42,13 +45,23 @@ impl DynamoDb {
             config = config.endpoint_url(endpoint);
         }
         let client = Client::from_conf(config.build());
-        client
+        let described = client
             .describe_table()
             .table_name(&table)
             .send()
             .await
             .map_err(|error| format!("table {table}: {}", DisplayErrorContext(error)))?;
-        Ok(Self { client, table, suffixes })
+        let arn = described.table().and_then(|table| table.table_arn()).unwrap_or_default().to_owned();
+        Ok(Self { client, table, suffixes, arn })
+    }
+
+    /// As reports name it: what is no DynamoDB says so by the table's ARN.
+    pub(super) fn name(&self, endpoint: Option<&str>) -> String {
+        match endpoint {
+            _ if self.arn.starts_with(ARN_PREFIX) => "dynamodb-stub".to_owned(),
+            None => "DynamoDB".to_owned(),
+            Some(endpoint) => format!("an emulator of DynamoDB at {endpoint}"),
+        }
     }
 
     /// Which of these are there.

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use tokio::task::JoinSet;
-use tokio_postgres::{Client, Error, NoTls, Statement};
+use tokio_postgres::Statement;
 
-use super::{MINUTE_US, customer_text};
+use super::{MINUTE_US, causes, customer_text};
+use crate::postgres::{self, Link};
 use crate::run::samples::Wanted;
 
 const SEE: &str = "SELECT w.place FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS w (place, customer_id, at_us) \
@@ -22,35 +22,34 @@ pub(crate) struct Postgres {
 }
 
 struct Session {
-    client: Client,
+    link: Link,
     see: Statement,
     latest: Statement,
-    /// Reads and writes the connection as long as the session is there.
-    _driver: JoinSet<()>,
 }
 
 impl Postgres {
     /// # Errors
     /// When it cannot be connected, or has not the daemon's schema.
-    pub(super) async fn connect(url: &str) -> Result<Self, Error> {
+    pub(super) async fn connect(url: &str) -> Result<Self, String> {
         Ok(Self { url: url.to_owned(), session: Session::open(url).await? })
     }
 
-    pub(super) async fn version(&self) -> Result<String, Error> {
-        self.session.client.query_one("SHOW server_version", &[]).await?.try_get(0)
+    pub(super) async fn version(&self) -> Result<String, String> {
+        let row = self.session.link.client.query_one("SHOW server_version", &[]).await;
+        row.and_then(|row| row.try_get(0)).map_err(causes)
     }
 
     /// Which of these are there.
-    pub(super) async fn see(&mut self, wanted: &[impl AsRef<Wanted>]) -> Result<Vec<bool>, Error> {
+    pub(super) async fn see(&mut self, wanted: &[impl AsRef<Wanted>]) -> Result<Vec<bool>, String> {
         self.reopen().await?;
         let places: Vec<i64> = (0..).take(wanted.len()).collect();
         let customers: Vec<_> = wanted.iter().map(|wanted| customer_text(wanted.as_ref().customer)).collect();
         let times: Vec<i64> = wanted.iter().map(|wanted| wanted.as_ref().detected_at_us).collect();
-        let Session { client, see, .. } = &self.session;
-        let rows = client.query(see, &[&places, &customers, &times, &MINUTE_US]).await?;
+        let Session { link, see, .. } = &self.session;
+        let rows = link.client.query(see, &[&places, &customers, &times, &MINUTE_US]).await;
         let mut seen = vec![false; wanted.len()];
-        for row in rows {
-            let place = usize::try_from(row.try_get::<_, i64>(0)?).unwrap_or(usize::MAX);
+        for row in rows.map_err(causes)? {
+            let place = usize::try_from(row.try_get::<_, i64>(0).map_err(causes)?).unwrap_or(usize::MAX);
             if let Some(seen) = seen.get_mut(place) {
                 *seen = true;
             }
@@ -59,14 +58,15 @@ impl Postgres {
     }
 
     /// Reads a customer's latest identity; whether there is one.
-    pub(super) async fn latest(&mut self, customer: u32) -> Result<bool, Error> {
+    pub(super) async fn latest(&mut self, customer: u32) -> Result<bool, String> {
         self.reopen().await?;
-        let Session { client, latest, .. } = &self.session;
-        Ok(client.query_opt(latest, &[&customer_text(customer)]).await?.is_some())
+        let Session { link, latest, .. } = &self.session;
+        let row = link.client.query_opt(latest, &[&customer_text(customer)]).await;
+        Ok(row.map_err(causes)?.is_some())
     }
 
-    async fn reopen(&mut self) -> Result<(), Error> {
-        if self.session.client.is_closed() {
+    async fn reopen(&mut self) -> Result<(), String> {
+        if self.session.link.client.is_closed() {
             self.session = Session::open(&self.url).await?;
         }
         Ok(())
@@ -74,15 +74,11 @@ impl Postgres {
 }
 
 impl Session {
-    async fn open(url: &str) -> Result<Self, Error> {
-        let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
-        let mut driver = JoinSet::new();
-        driver.spawn(async move {
-            // Whoever asks next hears that it ended.
-            let _ = connection.await;
-        });
-        let (see, latest) = (client.prepare(SEE).await?, client.prepare(LATEST).await?);
-        Ok(Self { client, see, latest, _driver: driver })
+    async fn open(url: &str) -> Result<Self, String> {
+        let link = postgres::connect(url).await?;
+        let see = link.client.prepare(SEE).await.map_err(causes)?;
+        let latest = link.client.prepare(LATEST).await.map_err(causes)?;
+        Ok(Self { link, see, latest })
     }
 }
 
