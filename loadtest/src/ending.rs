@@ -89,6 +89,12 @@ impl Failure {
     }
 }
 
+/// An error with all its causes, on one line.
+pub(crate) fn one_line(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(|cause| cause.to_string().replace('\n', " ")).collect::<Vec<_>>().join(": ")
+}
+
 /// Tells people of a failure, and makes the exit code.
 pub(crate) fn exit_code(result: Result<Ending, Failure>) -> ExitCode {
     ExitCode::from(match result {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::{Builder, StalledStreamProtectionConfig};
-use aws_sdk_dynamodb::error::{DisplayErrorContext, SdkError};
+use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::types::AttributeValue;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -150,7 +150,7 @@ fn text<'i>(item: &'i Item, name: &str) -> &'i str {
 }
 
 fn words<E: std::error::Error + 'static, R: std::fmt::Debug + 'static>(error: &SdkError<E, R>) -> String {
-    DisplayErrorContext(error).to_string().replace('\n', " ")
+    one_line(error)
 }
 
 #[cfg(test)]
