@@ -1,7 +1,7 @@
 //! Faults on purpose, for the torture test: with the feature `torture` a daemon takes orders from files and a variable.
 //! Without it every question here is answered `no` by the compiler.
 
-/// A defect that the torture test must be able to find; `BEACOND_MUTANT` names one.
+/// A defect that the torture test or the load tester's `verify` must be able to find; `BEACOND_MUTANT` names one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mutant {
     /// Answers leave before the journal is synced.
@@ -16,6 +16,8 @@ pub enum Mutant {
     LeanOnFailedSync,
     /// A repeat is told by its sequence alone.
     RepeatBySequence,
+    /// One identity in 100,000 is given to no store, and counts as stored.
+    DropOneIn100000,
 }
 
 #[cfg(not(feature = "torture"))]
@@ -57,6 +59,7 @@ mod orders {
                 Self::WindowNotRebuilt => "window-not-rebuilt",
                 Self::LeanOnFailedSync => "lean-on-failed-sync",
                 Self::RepeatBySequence => "repeat-by-sequence",
+                Self::DropOneIn100000 => "drop-one-in-100000",
             }
         }
     }

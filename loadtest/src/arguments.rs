@@ -4,6 +4,14 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::compare::CompareArguments;
+use crate::dynamodb_stub::DynamoDbStubArguments;
+use crate::find_max::FindMaxArguments;
+use crate::generate::GenerateArguments;
+use crate::merge::MergeArguments;
+use crate::plan::PlanArguments;
+use crate::registry::RegistryArguments;
+use crate::run::RunArguments;
 use crate::target::Target;
 use crate::verify::VerifyArguments;
 
@@ -19,12 +27,28 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Sends recorded tracks, in the order of the file.
     Replay(ReplayArguments),
+    /// Simulates gateways and their customers against a daemon, measures, and gives a verdict.
+    Run(RunArguments),
+    /// Looks for the highest load at which the objectives hold.
+    FindMax(FindMaxArguments),
+    /// Writes the beacons and gateways of a scenario, for the daemon to import.
+    Registry(RegistryArguments),
+    /// Generates without a daemon: how fast the generator is, what it makes, and that it is always the same.
+    Generate(GenerateArguments),
     /// Starts a daemon on a new embedded store, sends it what 50 gateways hear of 20,000 customers, and checks that
     /// every claim holds.
     Demo(DemoArguments),
+    /// Tells whether a run is worse than an earlier one, beyond what is noise.
+    Compare(CompareArguments),
+    /// Makes one report of the parts that several generators made.
+    Merge(MergeArguments),
+    /// Tells what machines and stores so many users need, and what they cost.
+    Plan(PlanArguments),
     /// Proves from a run's evidence and from the stores themselves that nothing acknowledged is missing and nothing
     /// stored is wrong.
     Verify(VerifyArguments),
+    /// Answers like DynamoDB, for rates beyond an emulator's; can be late, throttle and leave items unprocessed.
+    DynamodbStub(DynamoDbStubArguments),
 }
 
 const REPLAY_EXIT_CODES: &str = "\

@@ -4,6 +4,8 @@ use std::process::ExitCode;
 
 use beacon_protocol::client::ClientError;
 
+use crate::measurement::VerdictKind;
+use crate::scenario::ScenarioError;
 use crate::tracks::TracksError;
 
 /// How a command that could do its work ended.
@@ -13,6 +15,8 @@ pub(crate) enum Ending {
     Good,
     /// Something was never acknowledged, or not as it should be.
     Bad,
+    /// What was measured proves nothing.
+    Invalid,
     /// Somebody pressed Ctrl-C.
     Interrupted,
 }
@@ -23,6 +27,12 @@ pub(crate) enum Failure {
     /// The arguments do not fit together.
     #[error("{0}")]
     Usage(String),
+    /// There is no such scenario, or something in it is wrong.
+    #[error(transparent)]
+    Scenario(#[from] ScenarioError),
+    /// The system does not give what is needed.
+    #[error("{0}")]
+    Resources(String),
     /// The tracks cannot be read or sent.
     #[error("{file}: {source}")]
     Tracks { file: String, source: TracksError },
@@ -35,19 +45,29 @@ pub(crate) enum Failure {
     /// The target's name has no address.
     #[error("target {target}: {reason}")]
     NoAddress { target: String, reason: String },
-    /// The system does not give what is needed.
-    #[error("{0}")]
-    Resources(String),
+    /// The address is taken, or not this machine's.
+    #[error("cannot listen on {address}: {source}")]
+    Listen { address: std::net::SocketAddr, source: std::io::Error },
     /// Anything else.
     #[error("{0:#}")]
     Other(#[from] anyhow::Error),
 }
 
 impl Ending {
+    /// How a run with that verdict ends.
+    pub(crate) const fn of(verdict: VerdictKind) -> Self {
+        match verdict {
+            VerdictKind::Pass => Self::Good,
+            VerdictKind::Fail => Self::Bad,
+            VerdictKind::Invalid => Self::Invalid,
+        }
+    }
+
     const fn code(self) -> u8 {
         match self {
             Self::Good => 0,
             Self::Bad => 1,
+            Self::Invalid => 3,
             // What a shell makes of SIGINT.
             Self::Interrupted => 130,
         }
@@ -61,7 +81,10 @@ impl Failure {
             Self::Other(_) => 1,
             Self::Usage(_) => 64,
             Self::Tracks { .. } | Self::File { .. } => 65,
-            Self::Unavailable { .. } | Self::NoAddress { .. } | Self::Resources(_) => 69,
+            Self::Unavailable { .. } | Self::NoAddress { .. } | Self::Resources(_) | Self::Listen { .. } => {
+                69
+            }
+            Self::Scenario(_) => 78,
         }
     }
 }

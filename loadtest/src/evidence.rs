@@ -186,8 +186,14 @@ mod tests {
     use crate::population::Heard;
 
     fn frame(order: u64) -> FrameEvidence {
-        let heard =
-            Heard { customer: 7, beacon: 9, at_us: -5, rssi_dbm: -60, expected: OutcomeCode::Identified };
+        let heard = Heard {
+            customer: 7,
+            beacon: 9,
+            at_us: -5,
+            rssi_dbm: -60,
+            expected: OutcomeCode::Identified,
+            opens_visit: false,
+        };
         FrameEvidence {
             gateway: 3,
             order,

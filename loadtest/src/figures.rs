@@ -13,6 +13,11 @@ pub(crate) fn count(count: u64) -> String {
     text
 }
 
+/// The same of a figure that was calculated.
+pub(crate) fn count_of(value: f64) -> String {
+    count(rounded(value))
+}
+
 /// A duration in the unit that suits it, with three digits that count.
 pub(crate) fn microseconds(us: u64) -> String {
     let milliseconds = us as f64 / 1e3;
@@ -40,15 +45,33 @@ pub(crate) fn per_second(count: u64, seconds: f64) -> f64 {
 
 /// The same, rounded and shown.
 pub(crate) fn rate(count_: u64, seconds: f64) -> String {
-    format!("{}/s", count(rounded(per_second(count_, seconds))))
+    format!("{}/s", count_of(per_second(count_, seconds)))
 }
 
+/// A size in the unit that suits it, with three digits that count; units are powers of ten.
+pub(crate) fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
+    let (mut value, mut unit) = (bytes as f64, 0);
+    while value >= 999.5 && unit + 1 < UNITS.len() {
+        value /= 1e3;
+        unit += 1;
+    }
+    let digits = match value {
+        _ if unit == 0 => 0,
+        value if value < 9.995 => 2,
+        value if value < 99.95 => 1,
+        _ => 0,
+    };
+    format!("{value:.digits$} {}", UNITS.get(unit).unwrap_or(&"B"))
+}
+
+/// The whole number next to one that is not negative.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "a rate is not negative; `as` saturates"
 )]
-fn rounded(value: f64) -> u64 {
+pub(crate) fn rounded(value: f64) -> u64 {
     value.round() as u64
 }
 
@@ -65,6 +88,11 @@ mod tests {
             [(7, "7 us"), (1_000, "1.00 ms"), (12_345, "12.3 ms"), (250_400, "250 ms"), (1_500_000, "1.50 s")]
         {
             assert_eq!(microseconds(us), text);
+        }
+        for (size, text) in
+            [(0, "0 B"), (999, "999 B"), (1_000, "1.00 kB"), (99_960, "100 kB"), (999_900, "1.00 MB")]
+        {
+            assert_eq!(bytes(size), text);
         }
         assert_eq!(percent(1, 8), "12.50%");
         assert_eq!(percent(0, 0), "-");

@@ -1,24 +1,36 @@
 //! Load tester of beacond: arguments in, exit code out.
 
 mod arguments;
+mod artifacts;
 mod batches;
 mod clock;
 mod clones;
+mod compare;
 mod demo;
+mod dynamodb_stub;
+mod encode;
 mod ending;
 mod evidence;
 mod figures;
+mod find_max;
 mod frames;
+mod generate;
+mod level;
 mod measurement;
+mod merge;
 mod pace;
+mod plan;
 mod population;
 mod postgres;
 mod record;
 mod recorder;
+mod registry;
 mod replay;
 mod report;
+mod run;
 mod scenario;
 mod session;
+mod slo;
 mod target;
 mod tracks;
 mod verify;
@@ -46,7 +58,15 @@ fn main() -> ExitCode {
     let mut out = std::io::stdout().lock();
     ending::exit_code(match arguments.command {
         Command::Replay(arguments) => replay::run(&arguments, &mut out),
+        Command::FindMax(arguments) => find_max::run(&arguments, &mut out),
+        Command::Registry(arguments) => registry::run(&arguments, &mut out),
+        Command::Generate(arguments) => generate::run(&arguments, &mut out),
+        Command::Run(arguments) => run::run(&arguments, &mut out),
         Command::Demo(arguments) => demo::run(&arguments, &mut out),
+        Command::Compare(arguments) => compare::run(&arguments, &mut out),
+        Command::Merge(arguments) => merge::run(&arguments, &mut out),
+        Command::Plan(arguments) => plan::run(&arguments, &mut out),
         Command::Verify(arguments) => verify::run(&arguments, &mut out),
+        Command::DynamodbStub(arguments) => dynamodb_stub::run(&arguments, &mut out),
     })
 }

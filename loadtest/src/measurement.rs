@@ -1,5 +1,8 @@
 //! The result of a run as a document: what `run` writes as JSON, and what reports, `compare`, `merge` and `plan` read.
 
+#[cfg(test)]
+pub(crate) mod sample;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -8,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) const FORMAT: u32 = 1;
 
 /// Everything that is known of a run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Measurement {
     pub(crate) format: u32,
     pub(crate) verdict: Verdict,
@@ -22,7 +25,7 @@ pub(crate) struct Measurement {
 }
 
 /// What came out.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Verdict {
     pub(crate) kind: VerdictKind,
     pub(crate) objectives: Vec<Judged>,
@@ -33,12 +36,13 @@ pub(crate) struct Verdict {
 }
 
 /// In the order of what weighs more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum VerdictKind {
     Pass,
     Fail,
     /// The generator was not able to keep its schedule, or too little was measured.
+    #[default]
     Invalid,
 }
 
@@ -47,13 +51,13 @@ pub(crate) enum VerdictKind {
 pub(crate) struct Judged {
     /// As it was written.
     pub(crate) objective: String,
-    /// In the unit of the objective: microseconds, or a plain number. None: nothing was measured.
+    /// In the unit of the objective: microseconds, percent, or a plain number. None: nothing was measured.
     pub(crate) measured: Option<f64>,
     pub(crate) holds: bool,
 }
 
 /// What was run, where, and when.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Stamp {
     /// The load tester's version.
     pub(crate) version: String,
@@ -85,7 +89,7 @@ pub(crate) struct Stamp {
 }
 
 /// The machine the generator ran on.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Host {
     pub(crate) processor: String,
     pub(crate) cores: u32,
@@ -95,7 +99,7 @@ pub(crate) struct Host {
 }
 
 /// Which part of the run the figures are of.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Window {
     /// Left out, from the run's begin.
     pub(crate) warm_up_s: f64,
@@ -140,6 +144,9 @@ pub(crate) struct Counts {
     pub(crate) meant: BTreeMap<String, u64>,
     /// Sampled identities, and those of them that were not found in time, by store.
     pub(crate) sampled: BTreeMap<String, Sampled>,
+    /// Reads that found an identity and those that found none, by the name of their latency.
+    #[serde(default)]
+    pub(crate) reads: BTreeMap<String, Sampled>,
 }
 
 /// Identities that were looked for in a store.
@@ -235,6 +242,16 @@ pub(crate) struct HeatMap {
     pub(crate) columns: Vec<Vec<u64>>,
 }
 
+impl Measurement {
+    /// The points of the measured window.
+    pub(crate) fn measured_points(&self) -> impl Iterator<Item = &Point> {
+        // A point belongs where most of it lies.
+        let from = self.window.warm_up_s + self.series.every_s / 2.0;
+        let to = from + self.window.measured_s;
+        self.series.points.iter().filter(move |point| (from..to).contains(&point.at_s))
+    }
+}
+
 /// Puts a histogram of microseconds into the document.
 impl Latency {
     /// # Errors
@@ -247,8 +264,14 @@ impl Latency {
 
         let mut bytes = Vec::new();
         V2DeflateSerializer::new().serialize(histogram, &mut bytes)?;
+        let hdr = base64::engine::general_purpose::STANDARD.encode(bytes);
+        Ok(Self { hdr, ..Self::in_short(histogram) })
+    }
+
+    /// What people ask of it, without the histogram: for what is judged while a run goes on.
+    pub(crate) fn in_short(histogram: &hdrhistogram::Histogram<u64>) -> Self {
         let at = |quantile| histogram.value_at_quantile(quantile);
-        Ok(Self {
+        Self {
             count: histogram.len(),
             mean: histogram.mean(),
             p50: at(0.50),
@@ -257,8 +280,8 @@ impl Latency {
             p999: at(0.999),
             p9999: at(0.9999),
             max: histogram.max(),
-            hdr: base64::engine::general_purpose::STANDARD.encode(bytes),
-        })
+            hdr: String::new(),
+        }
     }
 
     /// The histogram of a document.
@@ -266,14 +289,21 @@ impl Latency {
     /// # Errors
     /// When it is none.
     pub(crate) fn histogram(&self) -> Result<hdrhistogram::Histogram<u64>, String> {
-        use base64::Engine as _;
-
-        let bytes =
-            base64::engine::general_purpose::STANDARD.decode(&self.hdr).map_err(|error| error.to_string())?;
-        hdrhistogram::serialization::Deserializer::new()
-            .deserialize(&mut bytes.as_slice())
-            .map_err(|error| error.to_string())
+        histogram_of(&self.hdr)
     }
+}
+
+/// A histogram as documents write it: HdrHistogram V2, deflated, in base64.
+///
+/// # Errors
+/// When it is none.
+pub(crate) fn histogram_of(hdr: &str) -> Result<hdrhistogram::Histogram<u64>, String> {
+    use base64::Engine as _;
+
+    let bytes = base64::engine::general_purpose::STANDARD.decode(hdr).map_err(|error| error.to_string())?;
+    hdrhistogram::serialization::Deserializer::new()
+        .deserialize(&mut bytes.as_slice())
+        .map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod dynamodb;
 mod engines;
 mod fuzz;
 mod interrupt;
+mod liar;
 mod packages;
 mod stack;
 mod steps;
@@ -54,6 +55,8 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<String>,
     },
+    /// Let a daemon ack and drop one identity in 100,000, and prove that `loadtest verify` finds it by name
+    Liar,
     /// Run every fuzz target for a while
     Fuzz {
         /// How long each target runs
@@ -93,6 +96,7 @@ fn run(chore: Chore) -> anyhow::Result<()> {
         Chore::Stack(Engines::Down) => stack::down(),
         Chore::Stack(Engines::Env) => stack::print_environment(),
         Chore::Torture { words } => torture::run(&words),
+        Chore::Liar => liar::run(),
         Chore::Fuzz { seconds, target } => fuzz::run(seconds, target.as_deref()),
     }
 }

@@ -11,6 +11,9 @@ use crate::engines;
 use crate::steps::Steps;
 use crate::tools::{cargo, target};
 
+/// Named like this, all builds share every dependency with `cargo xtask test`, down to its features.
+const BUILD: [&str; 4] = ["build", "--workspace", "--examples", "--bin"];
+
 /// Builds everything and runs the torture with these words.
 ///
 /// # Errors
@@ -20,23 +23,25 @@ pub(crate) fn run(words: &[String]) -> anyhow::Result<()> {
     let Some(programs) = engines::prepare(&mut steps) else {
         return steps.finish();
     };
-    // Named like this, both builds share every dependency with `cargo xtask test`, down to its features.
-    let shared = ["build", "--workspace", "--examples", "--bin"];
-    if !steps.run("torture", cargo(shared).arg("torture")) {
+    if !steps.run("torture", cargo(BUILD).arg("torture")) {
         return steps.finish();
     }
-    let mut beacond = cargo(shared);
-    beacond.args(["beacond", "--features", "beacond/torture"]);
-    let plain = Plain::aside()?;
-    let built = steps.run("beacond with faults", &mut beacond);
-    let program = steps.act("both daemons in their places", || plain.back());
-    if let (true, Some(program)) = (built, program) {
+    if let Some(program) = daemon_with_faults(&mut steps) {
         let mut torture = Command::new(target().join("debug/torture"));
         torture.arg("--beacond").arg(program).arg("--directory").arg(engines::home()).args(words);
         torture.envs(variables::AWS).env(variables::DYNAMODB_ENGINE, programs.dynoxide());
         steps.run("rounds", &mut torture);
     }
     steps.finish()
+}
+
+/// Builds the daemon that makes faults when it is told to, and returns where it is.
+pub(crate) fn daemon_with_faults(steps: &mut Steps) -> Option<PathBuf> {
+    let plain = steps.act("the daemon without faults aside", Plain::aside)?;
+    let mut beacond = cargo(BUILD);
+    beacond.args(["beacond", "--features", "beacond/torture"]);
+    let is_built = steps.run("beacond with faults", &mut beacond);
+    steps.act("both daemons in their places", || plain.back()).filter(|_| is_built)
 }
 
 /// The daemon without faults, out of the way of the one with faults: cargo puts both in one place.

@@ -111,7 +111,7 @@ impl FrameEvidence {
                 NOT_LISTED => Answered::NotListed,
                 code => Answered::Listed(outcome(code)?),
             };
-            let heard = Heard { customer, beacon, at_us, rssi_dbm, expected };
+            let heard = Heard { customer, beacon, at_us, rssi_dbm, expected, opens_visit: false };
             self.sightings.push(SightingEvidence { heard, answered });
         }
         self.verdict = match verdict {

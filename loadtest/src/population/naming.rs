@@ -14,6 +14,8 @@ const MALFORMED_IDS: u32 = 4;
 const CUSTOMER: u64 = 0x1;
 const BEACON: u64 = 0x2;
 const UNKNOWN_BEACON: u64 = 0x3;
+const SPREAD: u64 = 0x4;
+const SEED: u64 = 0x5;
 
 /// The names of a population.
 #[derive(Debug, Clone, Copy)]
@@ -30,7 +32,7 @@ impl Naming {
     pub(crate) fn customer_id(customer: u32) -> [u8; CUSTOMER_ID_BYTES] {
         const DIGITS: [u8; 16] = *b"0123456789abcdef";
         let mixed = mix(CUSTOMER << 32 | u64::from(customer));
-        std::array::from_fn(|at| DIGITS[(mixed >> (60 - 4 * at)) as usize & 0xf])
+        std::array::from_fn(|at| DIGITS[usize::from(nibble(mixed, at))])
     }
 
     /// The customer whose id that is; none if it is nobody's of this population.
@@ -56,6 +58,16 @@ impl Naming {
                 into.push(0xff);
             }
             _ => into.extend(id),
+        }
+    }
+
+    /// How long that is.
+    pub(crate) const fn id_bytes(customer: u32, expected: OutcomeCode) -> usize {
+        match (expected, customer % (MALFORMED_IDS + 1)) {
+            (OutcomeCode::Invalid, 0) => 0,
+            (OutcomeCode::Invalid, 1) => 65,
+            (OutcomeCode::Invalid, 2 | 3) => CUSTOMER_ID_BYTES + 1,
+            _ => CUSTOMER_ID_BYTES,
         }
     }
 
@@ -93,6 +105,23 @@ impl Naming {
         (major, minor)
     }
 
+    /// A number that tells customers apart evenly.
+    pub(super) const fn spread(customer: u32) -> u32 {
+        #[expect(clippy::cast_possible_truncation, reason = "any half of it is as good")]
+        let spread = mix(SPREAD << 32 | customer as u64) as u32;
+        spread
+    }
+
+    /// A number mixed so that what is alike is far apart.
+    pub(crate) const fn mixed(number: u64) -> u64 {
+        mix(number)
+    }
+
+    /// What a gateway's random numbers begin with.
+    pub(super) const fn seed(seed: u64, gateway: u32) -> u64 {
+        mix(mix(seed) ^ (SEED << 32 | gateway as u64))
+    }
+
     /// The name of a beacon's place in its store, as it is registered.
     pub(crate) fn place(&self, beacon: u32) -> String {
         match self.layout.location_type(beacon) {
@@ -111,6 +140,11 @@ impl Naming {
     pub(crate) fn gateway_id(prefix: &str, gateway: u32) -> String {
         format!("{prefix}-{:06}", gateway + 1)
     }
+}
+
+/// One of a number's 16 hexadecimal digits, the first being the highest.
+const fn nibble(number: u64, at: usize) -> u8 {
+    number.to_be_bytes()[at / 2] >> (4 - 4 * (at % 2)) & 0xf
 }
 
 fn uuid(kind: u64, number: u32) -> [u8; 16] {

@@ -1,5 +1,6 @@
 //! Attempts to write a batch: again while the store cannot, in parts where it refuses a row.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,8 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use super::health::{StoreHealth, Trouble};
 use crate::backoff::Backoff;
 use crate::domain::block::Block;
+use crate::domain::identity::CustomerIdentity;
+use crate::faults::{Mutant, mutant};
 use crate::pipeline::batch::{Batch, RefusedRow};
 use crate::ports::{BatchWriter, Clock, DeadLetter, DeadLetters, Delivery, WriteError};
 
@@ -81,8 +84,9 @@ impl Attempts {
 
     /// Writes until the blocks are stored, or something in them is refused, with the reason.
     fn write(&mut self, blocks: &[Arc<Block>], mut delivery: Delivery) -> Option<Result<(), String>> {
+        let blocks = given(blocks);
         loop {
-            match self.writer.write(blocks, delivery) {
+            match self.writer.write(&blocks, delivery) {
                 Ok(()) => {
                     self.works();
                     return Some(Ok(()));
@@ -165,6 +169,25 @@ impl Attempts {
     pub(super) fn pause_for(&self, wait: Duration) -> bool {
         matches!(self.hurried.recv_timeout(wait), Err(RecvTimeoutError::Timeout))
     }
+}
+
+/// What the store is given: all of it, but for a defect that was asked for.
+fn given(blocks: &[Arc<Block>]) -> Cow<'_, [Arc<Block>]> {
+    /// 2^64 divided by the golden ratio: multiples of it are spread evenly.
+    const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+    if !mutant(Mutant::DropOneIn100000) {
+        return Cow::Borrowed(blocks);
+    }
+    let is_given = |identity: &CustomerIdentity| {
+        let spread = identity.detected_at.as_micros().unsigned_abs().wrapping_mul(SPREAD) >> 32;
+        !spread.is_multiple_of(100_000)
+    };
+    let given = |block: &Arc<Block>| {
+        let mut block = Block::clone(block);
+        block.identities.retain(is_given);
+        Arc::new(block)
+    };
+    blocks.iter().map(given).collect()
 }
 
 /// Two blocks with half of the rows each.

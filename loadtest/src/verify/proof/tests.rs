@@ -18,7 +18,7 @@ const RSSI_DBM: i8 = -60;
 /// An eligible sighting of a customer, so long after the begin.
 fn heard(customer: u32, at_us: i64) -> Heard {
     let expected = OutcomeCode::Identified;
-    Heard { customer, beacon: BEACON, at_us, rssi_dbm: RSSI_DBM, expected }
+    Heard { customer, beacon: BEACON, at_us, rssi_dbm: RSSI_DBM, expected, opens_visit: false }
 }
 
 fn decided(identified: u16, duplicate: u16) -> FrameVerdict {

@@ -147,5 +147,5 @@ fn sighting(layout: &Layout, gateway: u32, customer: u32, round: i64) -> Heard {
     } else {
         (-45 - i8::try_from(customer % 9).unwrap(), OutcomeCode::Identified)
     };
-    Heard { customer, beacon, at_us, rssi_dbm, expected }
+    Heard { customer, beacon, at_us, rssi_dbm, expected, opens_visit: false }
 }
