@@ -121,11 +121,10 @@ fn take(item: &Item, suffixes: u32, sieve: &Sieve, held: &mut Held) {
         location: item.get("Location").and_then(|value| value.as_s().ok()).map(String::as_str),
         confidence: confidence.unwrap_or(f32::NAN),
     };
-    if suffixes > 1 && sieve.customer(told.customer_id).is_some() {
-        if key != partition_key(told.customer_id, detected_at, suffixes) {
-            held.tell_strange(|| format!("an item at {detected_at} with another suffix than its key gives"));
-            return;
-        }
+    let is_ours = suffixes > 1 && sieve.customer(told.customer_id).is_some();
+    if is_ours && key != partition_key(told.customer_id, detected_at, suffixes) {
+        held.tell_strange(|| format!("an item at {detected_at} with another suffix than its key gives"));
+        return;
     }
     held.take(sieve, &told);
 }
