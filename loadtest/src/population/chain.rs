@@ -73,7 +73,7 @@ impl Chain {
         let own = plan.customers.len();
         let mut chain = Self {
             random: Xoshiro256PlusPlus::seed_from_u64(seed),
-            customers: vec![away; own + plan.travels.guests()],
+            customers: vec![away; own + plan.travels.guests() as usize],
             wheel: Wheel::new(plan.longest_interval),
             tick: 0,
             arrivals: 0.0,

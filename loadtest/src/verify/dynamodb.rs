@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 
 use super::held::{Held, Sieve, Told};
 use super::time;
+use crate::ending::one_line;
 
 /// Parts that a table is read in at once.
 const SEGMENTS: i32 = 8;
