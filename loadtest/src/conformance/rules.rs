@@ -78,7 +78,7 @@ pub(super) const RULES: [Rule; 69] = [
     rule(8, Both, "one whole frame a datagram"),
     rule(9, Both, "datagrams no longer than agreed"),
     rule(10, Daemon, "datagrams carry their session, which is never 0"),
-    rule(11, Daemon, "refuses kinds of the other side or not for now"),
+    rule(11, Both, "refuses kinds of the other side or not for now"),
     rule(12, Daemon, "grants no weaker level than asked for"),
     rule(13, Gateway, "drops foreign welcomes, leaves impossible ones"),
     rule(14, Both, "frames within the limits of the welcome"),
@@ -182,9 +182,9 @@ mod tests {
         let mut found: Vec<(u8, String)> = Vec::new();
         let mut inside = false;
         for line in SPEC.lines() {
-            if let Some(rest) = line.strip_prefix("- **R") {
-                let (number, text) = rest.split_once("**").unwrap();
-                found.push((number.parse().unwrap(), text.to_owned()));
+            let rule = line.strip_prefix("- **R").and_then(|rest| rest.split_once("**"));
+            if let Some((Ok(number), text)) = rule.map(|(number, text)| (number.parse(), text)) {
+                found.push((number, text.to_owned()));
                 inside = true;
             } else if inside && line.starts_with("  ") {
                 found.last_mut().unwrap().1 += line;

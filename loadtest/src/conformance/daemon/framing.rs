@@ -75,7 +75,8 @@ pub(super) fn faults_are_found_at_once(scene: &mut Scene) -> Outcome {
 
 /// Over TCP: the header's first eight bytes promise a body that never comes.
 pub(super) fn lengths_are_checked_first(scene: &mut Scene) -> Outcome {
-    let beginning = |bytes: u32| bytes::header(1, Kind::Sightings.byte(), bytes).into_iter().take(8).collect();
+    let beginning =
+        |bytes: u32| bytes::header(1, Kind::Sightings.byte(), bytes).into_iter().take(8).collect();
     let beyond = u32::try_from(MAX_FRAME_BYTES - HEADER_BYTES + 1).unwrap_or(u32::MAX);
     refuse_beginnings(
         scene,
