@@ -243,7 +243,7 @@ mod tests {
     fn checks_are_about_rules_that_bind_a_daemon() {
         for check in &CHECKS {
             for number in check.rules {
-                let rule = super::rules::of_number(*number).unwrap();
+                let rule = rules::of_number(*number).unwrap();
                 assert!(rule.parties.include(Side::Daemon), "{}: R{number}", check.name);
             }
         }

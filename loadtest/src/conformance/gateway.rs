@@ -342,7 +342,7 @@ mod tests {
     fn scenes_are_about_rules_that_bind_a_gateway() {
         for scene in &SCENES {
             for number in scene.rules {
-                let rule = super::rules::of_number(*number).unwrap();
+                let rule = rules::of_number(*number).unwrap();
                 assert!(rule.parties.include(Side::Gateway), "{}: R{number}", scene.name);
             }
         }

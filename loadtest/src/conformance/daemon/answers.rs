@@ -95,7 +95,8 @@ pub(super) fn preferences_are_answered(scene: &mut Scene) -> Outcome {
     let now = TimeBase::Utc(now_us());
     let long_key = "k".repeat(65);
     let late = TimeBase::Utc(now_us() + LONG_AHEAD_US);
-    let cases: [(TimeBase, &[u8], &[u8], &[u8], u8, &str); 7] = [
+    type Case<'c> = (TimeBase, &'c [u8], &'c [u8], &'c [u8], u8, &'c str);
+    let cases: [Case<'_>; 7] = [
         (now, b"", b"key", b"value", 1, "an empty customer id"),
         (now, &[0xFF], b"key", b"value", 4, "a customer id that is not UTF-8"),
         (now, customer.as_bytes(), b"", b"value", 6, "an empty key"),
