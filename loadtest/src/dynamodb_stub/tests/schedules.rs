@@ -72,8 +72,8 @@ fn deletes_that_are_left_come_back_as_deletes() {
 
 #[test]
 fn an_answer_is_as_late_as_was_asked_and_holds_nobody_else_up() {
-    let late = Duration::from_millis(200);
-    let scene = Scene::with(Schedules { delay: vec!["200ms".parse().unwrap()], ..no_schedules() }, 1_000);
+    let late = Duration::from_secs(1);
+    let scene = Scene::with(Schedules { delay: vec!["1s".parse().unwrap()], ..no_schedules() }, 1_000);
     let began = Instant::now();
     std::thread::scope(|threads| {
         for call in 0..8 {
@@ -84,5 +84,5 @@ fn an_answer_is_as_late_as_was_asked_and_holds_nobody_else_up() {
         assert!(began.elapsed() < late, "only what is about items is late");
     });
     let took = began.elapsed();
-    assert!(late <= took && took < 5 * late, "{took:?}");
+    assert!(late <= took && took < 7 * late, "{took:?}");
 }
