@@ -42,7 +42,7 @@ impl Travels {
         }
     }
 
-    pub(in crate::population) const fn guests(&self) -> usize {
+    pub(super) const fn guests(&self) -> usize {
         (self.from.end - self.from.start) as usize
     }
 
