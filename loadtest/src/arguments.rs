@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::compare::CompareArguments;
+use crate::conformance::ConformanceArguments;
 use crate::dynamodb_stub::DynamoDbStubArguments;
 use crate::find_max::FindMaxArguments;
 use crate::generate::GenerateArguments;
@@ -38,6 +39,8 @@ pub(crate) enum Command {
     /// Starts a daemon on a new embedded store, sends it what 50 gateways hear of 20,000 customers, and checks that
     /// every claim holds.
     Demo(DemoArguments),
+    /// Tells which rules of the protocol's document a daemon or a gateway keeps, and which it breaks.
+    Conformance(ConformanceArguments),
     /// Tells whether a run is worse than an earlier one, beyond what is noise.
     Compare(CompareArguments),
     /// Makes one report of the parts that several generators made.

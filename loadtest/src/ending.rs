@@ -42,6 +42,9 @@ pub(crate) enum Failure {
     /// There is no daemon, or it does not want to.
     #[error("target {target}: {source}")]
     Unavailable { target: String, source: ClientError },
+    /// Nobody answers there, or not with a session.
+    #[error("target {target}: {why}")]
+    Silent { target: String, why: String },
     /// The target's name has no address.
     #[error("target {target}: {reason}")]
     NoAddress { target: String, reason: String },
@@ -81,12 +84,20 @@ impl Failure {
             Self::Other(_) => 1,
             Self::Usage(_) => 64,
             Self::Tracks { .. } | Self::File { .. } => 65,
-            Self::Unavailable { .. } | Self::NoAddress { .. } | Self::Resources(_) | Self::Listen { .. } => {
-                69
-            }
+            Self::Unavailable { .. }
+            | Self::Silent { .. }
+            | Self::NoAddress { .. }
+            | Self::Resources(_)
+            | Self::Listen { .. } => 69,
             Self::Scenario(_) => 78,
         }
     }
+}
+
+/// An error with all its causes, on one line.
+pub(crate) fn one_line(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(|cause| cause.to_string().replace('\n', " ")).collect::<Vec<_>>().join(": ")
 }
 
 /// Tells people of a failure, and makes the exit code.

@@ -128,6 +128,7 @@ impl EvidenceReader {
     ///
     /// # Errors
     /// When it cannot be read, is cut, or is not what was written.
+    #[cfg(test)]
     pub(crate) fn next_frame(&mut self) -> io::Result<Option<FrameEvidence>> {
         let mut frame = FrameEvidence::empty();
         Ok(self.read_frame(&mut frame)?.then_some(frame))
@@ -136,7 +137,7 @@ impl EvidenceReader {
     /// The next frame, in place of the one that is there, so that reading millions allocates nothing; false at the end.
     ///
     /// # Errors
-    /// As [`next_frame`](Self::next_frame).
+    /// When it cannot be read, is cut, or is not what was written.
     pub(crate) fn read_frame(&mut self, frame: &mut FrameEvidence) -> io::Result<bool> {
         let mut kind = [0];
         self.file.read_exact(&mut kind).map_err(cut)?;

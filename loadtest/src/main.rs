@@ -6,6 +6,7 @@ mod batches;
 mod clock;
 mod clones;
 mod compare;
+mod conformance;
 mod demo;
 mod dynamodb_stub;
 mod encode;
@@ -63,6 +64,7 @@ fn main() -> ExitCode {
         Command::Generate(arguments) => generate::run(&arguments, &mut out),
         Command::Run(arguments) => run::run(&arguments, &mut out),
         Command::Demo(arguments) => demo::run(&arguments, &mut out),
+        Command::Conformance(arguments) => conformance::run(&arguments, &mut out),
         Command::Compare(arguments) => compare::run(&arguments, &mut out),
         Command::Merge(arguments) => merge::run(&arguments, &mut out),
         Command::Plan(arguments) => plan::run(&arguments, &mut out),

@@ -61,7 +61,7 @@ pub(crate) fn report_phase_us(gateway: u32, report_every_us: i64) -> i64 {
     const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
     let part = u64::from(gateway + 1).wrapping_mul(SPREAD) >> 32;
     let every = u64::try_from(report_every_us).unwrap_or(0).min(u64::from(u32::MAX));
-    i64::try_from(part * every >> 32).unwrap_or(0)
+    i64::try_from((part * every) >> 32).unwrap_or(0)
 }
 
 /// Whether a customer is of the part that is reported: always the same ones, and the more the larger the part.

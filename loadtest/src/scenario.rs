@@ -5,7 +5,7 @@ mod span;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::reading::{ScenarioError, parse, read, shipped_names};
+pub(crate) use self::reading::{ScenarioError, parse, read};
 pub(crate) use self::span::Span;
 
 /// As many sessions as a daemon of that size is meant for.

@@ -5,7 +5,8 @@ mod figure;
 use std::fmt;
 use std::str::FromStr;
 
-pub(crate) use self::figure::{Better, Figure, Statistic, Unit};
+use self::figure::Unit;
+pub(crate) use self::figure::{Better, Figure};
 use crate::measurement::{Judged, Measurement, Verdict, VerdictKind};
 
 /// Something a run must show: `ack.p99<100ms`, `lost==0`, `undecided<0.1%`, `rate>=90000/s`.

@@ -109,9 +109,9 @@ enum StoreKind {
 /// When evidence or a store cannot be read.
 pub(crate) fn run(arguments: &VerifyArguments, out: &mut impl Write) -> Result<Ending, Failure> {
     let (sources, not_checked) = sources(arguments)?;
-    let until = Instant::now() + arguments.wait;
     let mut survey = Survey::of(files(&arguments.evidence), arguments.show_customers)?;
     outcome::print_survey(out, &survey).context("printing")?;
+    let until = Instant::now() + arguments.wait;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -146,7 +146,9 @@ pub(crate) fn run(arguments: &VerifyArguments, out: &mut impl Write) -> Result<E
         remarks.push(format!("no exact set: the order of decisions is not known, since {because}"));
     }
     if let Some(reading) = reading {
-        let covers_the_run = clock::now_us() - micros(reading.uptime_s) <= survey.began_at_us;
+        // Seconds are cut.
+        let started_at_us = clock::now_us() - micros(reading.uptime_s + 1);
+        let covers_the_run = started_at_us <= survey.began_at_us;
         findings.extend(reading.findings(&survey.answered, covers_the_run));
         remarks.extend(reading.remarks());
         if !covers_the_run {

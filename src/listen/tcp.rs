@@ -245,6 +245,10 @@ impl Reader {
             };
             while self.buffer.len() < need {
                 self.fill(need, deadline, late).await?;
+                if self.buffer.len() < need {
+                    // What is there of a header is judged at once; of a body nothing can be.
+                    deframe(&self.buffer, MAX_FRAME_BYTES).map_err(Refuse::from)?;
+                }
             }
         }
     }

@@ -83,6 +83,23 @@ fn an_unsound_frame_is_refused_and_closes_that_connection_only() {
 }
 
 #[test]
+fn the_beginning_of_a_frame_is_judged_before_the_rest_comes() {
+    let scene = Scene::new();
+    let mut oversize = raw(1, SIGHTINGS, b"");
+    oversize[4..8].copy_from_slice(&u32::MAX.to_be_bytes());
+    for (beginning, code) in [
+        (&b"GE"[..], RefusalCode::BadMagic),
+        (&[0xBE, 0xAC, 2], RefusalCode::UnsupportedVersion),
+        (&oversize[..8], RefusalCode::Oversize),
+    ] {
+        let refused = scene.daemon.connect().refused(beginning);
+        assert_counted(&scene.daemon, &refused, code, 1);
+        let refused = scene.daemon.tcp_session(GATEWAY).refused(beginning);
+        assert_counted(&scene.daemon, &refused, code, 2);
+    }
+}
+
+#[test]
 fn a_connection_that_ends_inside_a_frame_is_told_so() {
     let scene = Scene::new();
     let sound = frames::sightings(1, &[scene.strong("bob")]);

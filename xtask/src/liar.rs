@@ -82,9 +82,12 @@ impl Trial {
                 .arg("--out")
                 .arg(&results),
         )?;
+        let mut verify = Command::new(&self.loadtest);
+        verify.arg("verify").arg(&results).arg("--sqlite").arg(store);
+        // It waits until nothing waits for the store.
+        let admin = format!("http://{}", daemon.address("admin")?);
+        let verified = verify.args(["--wait", "180s", "--admin", &admin]).output()?;
         daemon.stop()?;
-        let verified =
-            Command::new(&self.loadtest).arg("verify").arg(&results).arg("--sqlite").arg(store).output()?;
         let said = String::from_utf8_lossy(&verified.stdout);
         println!("{said}{}", String::from_utf8_lossy(&verified.stderr));
         ensure!(verified.status.code() == Some(expected), "verify ended with {}", verified.status);

@@ -167,6 +167,9 @@ pub(super) struct Key {
     pub(super) words: String,
 }
 
+/// A line in the making: where on its axis, and the value there, if any.
+pub(super) type Line = Vec<(f64, Option<f64>)>;
+
 /// A plot with its legend; none where there is nothing to draw.
 #[derive(Debug, Clone)]
 pub(super) struct Plotted {

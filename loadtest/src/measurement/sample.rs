@@ -9,6 +9,7 @@ use super::{
     Counts, FORMAT, HeatMap, Host, Judged, Latency, Measurement, Point, Sampled, Series, Stamp, Verdict,
     VerdictKind, Window, metric,
 };
+use crate::figures::rounded;
 
 const SECONDS: u32 = 300;
 const WARM_UP_S: u32 = 70;
@@ -69,7 +70,7 @@ pub(crate) fn quiet() -> Measurement {
 /// The lunch of 10 million customers, with a daemon that stood still for 1.4 s.
 pub(crate) fn stalled() -> Measurement {
     let mut random = Random(fastrand::Rng::with_seed(7));
-    let rows_us = (0..=56).map(|row| (10.0 * 10_f64.powf(f64::from(row) / 8.0)) as u64).collect::<Vec<_>>();
+    let rows_us = (0..=56).map(|row| rounded(10.0 * 10_f64.powf(f64::from(row) / 8.0))).collect::<Vec<_>>();
     let mut histograms: BTreeMap<&str, Histogram<u64>> = BTreeMap::new();
     let (mut points, mut columns) = (Vec::new(), Vec::new());
     for second in 0..SECONDS {
@@ -174,7 +175,7 @@ impl Random {
     fn about(&mut self, middle: f64, spread: f64) -> u64 {
         let bell: f64 = (0..12).map(|_| self.0.f64()).sum::<f64>() - 6.0;
         let tail = if self.0.f64() < 0.004 { self.0.f64() * 3.0 } else { 0.0 };
-        (middle * (bell * spread + tail).exp()).max(1.0) as u64
+        rounded((middle * (bell * spread + tail).exp()).max(1.0))
     }
 
     fn second(
@@ -226,6 +227,10 @@ impl Random {
                 add(metric::READ, record);
             }
         }
+        (self.point(second, busy, &of_second), column)
+    }
+
+    fn point(&mut self, second: u32, busy: f64, of_second: &Histogram<u64>) -> Point {
         let at = |quantile| Some(of_second.value_at_quantile(quantile));
         let (stalls, catches_up) = (second == STALL_AT_S, second == STALL_AT_S + 1);
         let acked = if stalls {
@@ -236,11 +241,11 @@ impl Random {
             RATE
         };
         let waiting = if stalls || catches_up { 24_000 } else { 1_500 };
-        let point = Point {
+        Point {
             at_s: f64::from(second + 1),
             sent: RATE,
             acked,
-            outcomes: outcomes_of(acked, warm),
+            outcomes: outcomes_of(acked, second >= WARM_UP_S),
             in_flight: if stalls { 1_400 } else { 6 },
             ack_p50_us: at(0.5),
             ack_p99_us: at(0.99),
@@ -253,8 +258,7 @@ impl Random {
             daemon_memory_bytes: Some(188_000_000 + u64::from(second.min(140)) * 1_100_000),
             waiting_record: Some(self.about(f64::from(waiting), 0.2)),
             waiting_events: Some(self.about(f64::from(waiting) * 2.2, 0.25)),
-        };
-        (point, column)
+        }
     }
 }
 

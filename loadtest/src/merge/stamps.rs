@@ -7,6 +7,8 @@ use chrono::DateTime;
 use super::MergeError;
 use crate::measurement::{Measurement, Stamp};
 
+/// What parts are compared by: its name, and what a part says of it.
+type Fact = (&'static str, fn(&Stamp) -> String);
 /// Number of a part, from 1, and how many there are.
 type Shard = (u32, u32);
 
@@ -25,7 +27,7 @@ pub(super) fn began_at_us(part: &Measurement) -> Result<i64, MergeError> {
 /// What they do not have in common, or which part is there twice.
 pub(super) fn check(parts: &[Measurement]) -> Result<(), MergeError> {
     let Some((first, others)) = parts.split_first() else { return Ok(()) };
-    let facts: [(&'static str, fn(&Stamp) -> String); 5] = [
+    let facts: [Fact; 5] = [
         ("the scenario", |stamp| stamp.scenario_name.clone()),
         ("the seed", |stamp| stamp.seed.to_string()),
         ("the scale", |stamp| stamp.scale.to_string()),
@@ -131,7 +133,7 @@ pub(super) fn merge(parts: &[Measurement]) -> Result<Stamp, MergeError> {
 
 /// What the parts do not have in common and may: a line each.
 pub(super) fn differences(parts: &[Measurement]) -> Vec<String> {
-    let facts: [(&str, fn(&Stamp) -> String); 4] = [
+    let facts: [Fact; 4] = [
         ("load testers", |stamp| format!("{} {}", stamp.version, stamp.revision)),
         ("daemons", |stamp| stamp.daemon_version.clone()),
         ("processors", |stamp| format!("{} x {}", stamp.host.cores, stamp.host.processor)),

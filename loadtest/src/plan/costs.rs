@@ -104,7 +104,7 @@ impl Costs {
         self.identities_of_a_sighting = Some(identities / sightings);
         self.measured_by = Some(format!(
             "{}: {cores:.2} cores at {:.0} sightings/s and {:.0} identities/s, the two costs in the proportion of \
-             docs/performance.md",
+             docs/performance.md; what it takes at rest is in them, so take a run at a high rate",
             path.display(),
             sightings / seconds,
             identities / seconds
@@ -133,7 +133,7 @@ impl Costs {
                 format!("{}, curve of the day", of_scenario()),
             ),
             assumption(
-                "processors are busy at the height, at most",
+                "processors, servers and provisioned capacity are used, at most",
                 wishes.busy * 100.0,
                 "%",
                 "--busy".to_owned(),

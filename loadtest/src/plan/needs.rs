@@ -82,9 +82,9 @@ impl Needs {
         let population = &scenario.population;
         let customers = users as f64;
         let scale = customers / f64::from(population.customers);
-        let stores = f64::from(population.stores) * scale;
+        let stores = (f64::from(population.stores) * scale).ceil();
         let beacons = stores * f64::from(population.beacons_per_store);
-        let gateways = f64::from(population.gateways) * scale;
+        let gateways = (f64::from(population.gateways) * scale).ceil();
         let present = customers * population.present;
         let sightings_per_s = present / population.sighted_every.as_secs_f64();
         let identities_per_s = match costs.identities_of_a_sighting {

@@ -32,7 +32,7 @@ impl Naming {
     pub(crate) fn customer_id(customer: u32) -> [u8; CUSTOMER_ID_BYTES] {
         const DIGITS: [u8; 16] = *b"0123456789abcdef";
         let mixed = mix(CUSTOMER << 32 | u64::from(customer));
-        std::array::from_fn(|at| DIGITS[(mixed >> (60 - 4 * at)) as usize & 0xf])
+        std::array::from_fn(|at| DIGITS[usize::from(nibble(mixed, at))])
     }
 
     /// The customer whose id that is; none if it is nobody's of this population.
@@ -140,6 +140,11 @@ impl Naming {
     pub(crate) fn gateway_id(prefix: &str, gateway: u32) -> String {
         format!("{prefix}-{:06}", gateway + 1)
     }
+}
+
+/// One of a number's 16 hexadecimal digits, the first being the highest.
+const fn nibble(number: u64, at: usize) -> u8 {
+    number.to_be_bytes()[at / 2] >> (4 - 4 * (at % 2)) & 0xf
 }
 
 fn uuid(kind: u64, number: u32) -> [u8; 16] {

@@ -39,7 +39,7 @@ pub(crate) struct RunArguments {
     /// DynamoDB's table: sampled events are looked for there.
     #[arg(long, value_name = "TABLE")]
     pub(crate) dynamodb_table: Option<String>,
-    /// Suffixes of the table's partition keys, as in the daemon's [dynamodb].
+    /// Suffixes of the table's partition keys, as in the daemon's configuration (`dynamodb.suffixes`).
     #[arg(long, value_name = "N", default_value = "1", requires = "dynamodb_table")]
     pub(crate) dynamodb_suffixes: NonZeroU16,
     /// Where the report goes [default: loadtest-NAME-TIME].

@@ -68,7 +68,9 @@ impl Page {
     /// # Errors
     /// When nobody answers there.
     pub(crate) fn open(url: &str) -> Result<(Self, String), Failure> {
-        let agent = Agent::config_builder().timeout_global(Some(ANSWER_TIMEOUT)).build().new_agent();
+        // The page closes connections that are kept: each question has its own.
+        let config = Agent::config_builder().timeout_global(Some(ANSWER_TIMEOUT));
+        let agent = config.max_idle_connections(0).max_idle_connections_per_host(0).build().new_agent();
         let page = Self { agent, url: url.trim_end_matches('/').to_owned() };
         let metrics = page.metrics().map_err(|error| Failure::Resources(format!("admin {url}: {error}")))?;
         Ok((page, metrics.version))

@@ -7,13 +7,14 @@ use std::time::Duration;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::{Builder, StalledStreamProtectionConfig};
-use aws_sdk_dynamodb::error::{DisplayErrorContext, SdkError};
+use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::types::AttributeValue;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::held::{Held, Sieve, Told};
 use super::time;
+use crate::ending::one_line;
 
 /// Parts that a table is read in at once.
 const SEGMENTS: i32 = 8;
@@ -121,11 +122,10 @@ fn take(item: &Item, suffixes: u32, sieve: &Sieve, held: &mut Held) {
         location: item.get("Location").and_then(|value| value.as_s().ok()).map(String::as_str),
         confidence: confidence.unwrap_or(f32::NAN),
     };
-    if suffixes > 1 && sieve.customer(told.customer_id).is_some() {
-        if key != partition_key(told.customer_id, detected_at, suffixes) {
-            held.tell_strange(|| format!("an item at {detected_at} with another suffix than its key gives"));
-            return;
-        }
+    let is_ours = suffixes > 1 && sieve.customer(told.customer_id).is_some();
+    if is_ours && key != partition_key(told.customer_id, detected_at, suffixes) {
+        held.tell_strange(|| format!("an item at {detected_at} with another suffix than its key gives"));
+        return;
     }
     held.take(sieve, &told);
 }
@@ -150,7 +150,7 @@ fn text<'i>(item: &'i Item, name: &str) -> &'i str {
 }
 
 fn words<E: std::error::Error + 'static, R: std::fmt::Debug + 'static>(error: &SdkError<E, R>) -> String {
-    DisplayErrorContext(error).to_string().replace('\n', " ")
+    one_line(error)
 }
 
 #[cfg(test)]

@@ -29,6 +29,11 @@ pub(super) struct Row {
 const _: () = assert!(size_of::<Row>() == 24, "memory is planned with this");
 
 impl Row {
+    #[cfg(test)]
+    pub(super) const fn at(customer: u32, at_us: i64) -> Self {
+        Self { at_us, customer, beacon: 0, confidence: 1.0, marks: 0 }
+    }
+
     pub(super) const fn key(&self) -> Key {
         (self.customer, self.at_us, self.beacon)
     }

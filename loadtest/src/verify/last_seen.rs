@@ -55,15 +55,52 @@ impl<'a> LastSeen<'a> {
     }
 
     pub(super) fn finding(mut self, store: &str) -> Finding {
-        for (pair, came) in
-            self.rows.iter().zip(self.rows.iter().skip(1).map(Some).chain([None])).zip(&self.came)
-        {
-            let (row, next) = pair;
-            if !came && next.is_none_or(|next| next.customer != row.customer) {
+        let mut end = 0;
+        for of_customer in self.rows.chunk_by(|row, next| row.customer == next.customer) {
+            end += of_customer.len();
+            if let ([row, ..], Some(false)) = (of_customer, self.came.get(end - 1)) {
                 self.tally.examined += 1;
-                self.tally.breach(|| format!("{}: is not there", self.names.customer(row.customer)));
+                self.tally.breach(|| format!("{}: is not in customers", self.names.customer(row.customer)));
             }
         }
         Finding::new("iv", Some(store), "every customer's last_seen is the latest identity", self.tally)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::population::Naming;
+    use crate::scenario::Scenario;
+    use crate::verify::held::Row;
+
+    fn broken(customers: &[(u32, i64)]) -> (u64, Vec<String>) {
+        let names = Names::new(&Scenario::default(), false);
+        let rows = [Row::at(1, 100), Row::at(1, 200), Row::at(3, 150)];
+        let mut last_seen = LastSeen::new(&names, &rows, 50, 250);
+        for (customer, at_us) in customers {
+            let id = String::from_utf8(Naming::customer_id(*customer).into()).unwrap();
+            last_seen.customer(&id, Some(*at_us));
+        }
+        last_seen.customer("a real one", Some(120));
+        let finding = last_seen.finding("SQLite");
+        (finding.broken, finding.examples)
+    }
+
+    #[test]
+    fn last_seen_is_the_latest_identity_or_after_the_run() {
+        assert_eq!(broken(&[(1, 200), (3, 150)]), (0, vec![]));
+        assert_eq!(broken(&[(3, 251), (1, 200)]).0, 0);
+        // Of an earlier run.
+        assert_eq!(broken(&[(1, 200), (2, 49), (3, 150)]).0, 0);
+        for wrong in [
+            [(1, 100), (3, 150)].as_slice(),
+            &[(1, 201), (3, 150)],
+            &[(1, 200)],
+            &[(1, 200), (2, 120), (3, 150)],
+        ] {
+            assert_eq!(broken(wrong).0, 1, "{wrong:?}");
+        }
+        assert_eq!(broken(&[(1, 200)]).1, ["customer 3: is not in customers"]);
     }
 }

@@ -16,7 +16,7 @@ use crate::evidence::{Answered, EvidenceHead, EvidenceReader, FrameEvidence, Fra
 use crate::scenario::{self, Scenario};
 
 /// Ranges of customers that parts are made of.
-const RANGES: usize = 4_096;
+const RANGES: u32 = 4_096;
 
 /// A generator has at least one gateway, of which there are no more.
 const MAX_PARTS: u32 = 100_000;
@@ -79,11 +79,11 @@ impl Survey {
             frames: Vec::new(),
             figures: Figures::default(),
             answered: [0; OUTCOME_CODES],
-            span: i64::MAX..=i64::MIN,
+            span: RangeInclusive::new(i64::MAX, i64::MIN),
             outside: Vec::new(),
             answers: Tally::default(),
             inexact_because: None,
-            ranges: vec![0; RANGES],
+            ranges: vec![0; RANGES as usize],
             customers,
             files: Vec::new(),
         };
@@ -121,6 +121,9 @@ impl Survey {
     /// When a file cannot be read any more.
     pub(super) fn collect(&self, customers: &Range<u32>, into: &mut Vec<Sent>) -> Result<(), Failure> {
         into.clear();
+        let (first, end) = (self.range_of(customers.start), self.range_of(customers.end.saturating_sub(1)));
+        let here: u64 = self.ranges.iter().take(end + 1).skip(first).sum();
+        into.reserve_exact(usize::try_from(here).unwrap_or(0));
         let mut number = 0;
         for file in &self.files {
             read(file, |began_at_us, frame| {
@@ -293,7 +296,7 @@ impl Survey {
     }
 
     fn range_width(&self) -> u32 {
-        self.customers.div_ceil(RANGES as u32).max(1)
+        self.customers.div_ceil(RANGES).max(1)
     }
 }
 

@@ -330,6 +330,8 @@ fn measure_ten_million_sightings() {
     let bytes = |path: &Path| std::fs::metadata(path).unwrap().len() >> 20;
     println!("evidence {} MiB, store {} MiB", bytes(&file), bytes(&store.file));
     let arguments = arguments(&[&file], Some(store.file), directory.path());
+    // Forgets the peak of what was done so far.
+    std::fs::write("/proc/self/clear_refs", "5").unwrap();
     let began = std::time::Instant::now();
     let found = verified(&arguments).unwrap();
     println!("{}\n{:.1} s", found.said, began.elapsed().as_secs_f64());

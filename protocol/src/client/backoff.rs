@@ -30,6 +30,13 @@ impl Backoff {
         wait - jitter.up_to(wait / 2)
     }
 
+    /// The next wait, longer or shorter by a random part of up to a quarter.
+    pub(super) fn next_varied(&mut self, jitter: &mut Jitter) -> Duration {
+        let wait = self.range.wait(self.attempts);
+        self.attempts = self.attempts.saturating_add(1);
+        wait - wait / 4 + jitter.up_to(wait / 2)
+    }
+
     pub(super) const fn reset(&mut self) {
         self.attempts = 0;
     }
@@ -81,6 +88,17 @@ mod tests {
         }
         backoff.reset();
         assert!(backoff.next(&mut jitter) <= RANGE.first);
+    }
+
+    #[test]
+    fn varied_waits_stay_within_a_quarter() {
+        let mut backoff = Backoff::new(RANGE);
+        let mut jitter = Jitter::new(7);
+        for attempt in 0..80 {
+            let full = Duration::from_secs(1_u64.checked_shl(attempt).unwrap_or(60).clamp(1, 60));
+            let wait = backoff.next_varied(&mut jitter);
+            assert!(wait >= full * 3 / 4 && wait <= full * 5 / 4, "attempt {attempt}: {wait:?} of {full:?}");
+        }
     }
 
     #[test]

@@ -112,7 +112,7 @@ impl Greeting<'_> {
             if hello_due && link.send(hello)? {
                 hello_due = false;
                 if link.is_udp() {
-                    repeat_at = Instant::now() + self.backoff.next(jitter);
+                    repeat_at = Instant::now() + self.backoff.next_varied(jitter);
                 }
             }
             link.flush()?;

@@ -142,6 +142,15 @@ impl Driver {
             Message::Ping(ping) => Ok(Taken::Ping(ping)),
             Message::Goodbye(goodbye) => Ok(Taken::Goodbye(goodbye)),
             Message::Welcome(_) | Message::Pong(_) | Message::Skipped(_) => Ok(Taken::Nothing),
+            Message::Hello(_)
+            | Message::Sightings(_)
+            | Message::Preferences(_)
+            | Message::GatewayStatus(_)
+                if on_udp =>
+            {
+                self.summary.datagrams_dropped += 1;
+                Ok(Taken::Nothing)
+            }
             // Only gateways send these; a daemon that does is none.
             Message::Hello(_)
             | Message::Sightings(_)

@@ -104,7 +104,9 @@ impl Plots<'_> {
     fn heat(&self) -> Option<Plotted> {
         let line = |of: fn(&Point) -> Option<u64>| {
             let points = self.measurement.series.points.iter();
-            points.map(|point| (point.at_s, of(point).map(|us| us as f64))).collect()
+            // In the middle of what it is of, as the map's columns are.
+            let half_s = self.measurement.series.every_s / 2.0;
+            points.map(|point| (point.at_s - half_s, of(point).map(|us| us as f64))).collect()
         };
         let lines = vec![
             (key("c-heatline", "p99"), line(|point| point.ack_p99_us)),

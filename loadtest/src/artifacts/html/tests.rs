@@ -115,6 +115,12 @@ fn a_gap_in_what_was_measured_is_a_gap_in_its_line() {
     let page = page(&measurement).unwrap();
     let marks = marks(figure(&page, "stored"));
     assert_eq!((marks[0].0, marks[0].1.matches('M').count()), (9, 2));
+    for (at, point) in measurement.series.points.iter_mut().enumerate() {
+        point.daemon_memory_bytes = (at != 4).then_some(1_000_000);
+    }
+    let page = super::page(&measurement).unwrap();
+    let points: Vec<usize> = self::marks(figure(&page, "memory")).iter().map(|(points, _)| *points).collect();
+    assert_eq!(points, [4, 5, 9]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::scale::seconds_text;
-use super::{Drawing, Frame, Key, MOST_POINTS, Plotted, Scale};
+use super::{Drawing, Frame, Key, Line, MOST_POINTS, Plotted, Scale};
 use crate::figures::count;
 use crate::measurement::HeatMap;
 
@@ -17,7 +17,7 @@ pub(in super::super) struct Heat<'a> {
     pub(in super::super) label: &'a str,
     pub(in super::super) map: &'a HeatMap,
     /// Times of lines over it, in seconds, with values in microseconds.
-    pub(in super::super) lines: Vec<(Key, Vec<(f64, Option<f64>)>)>,
+    pub(in super::super) lines: Vec<(Key, Line)>,
     pub(in super::super) show: fn(f64) -> String,
     pub(in super::super) measured: (f64, f64),
 }

@@ -28,12 +28,8 @@ pub(in super::super) struct Goal {
 
 impl Spectrum<'_> {
     pub(in super::super) fn draw(&self) -> Option<Plotted> {
-        let curves: Vec<(&Key, Vec<(f64, f64)>, &Histogram<u64>)> = self
-            .curves
-            .iter()
-            .filter(|(_, histogram)| !histogram.is_empty())
-            .map(|(key, histogram)| (key, points(histogram), histogram))
-            .collect();
+        let curves = self.curves.iter().filter(|(_, histogram)| !histogram.is_empty());
+        let curves: Vec<_> = curves.map(|(key, histogram)| (key, points(histogram), histogram)).collect();
         let values = curves.iter().flat_map(|(_, points, _)| points.iter().map(|(_, us)| *us));
         let scale = Scale::decades(values.chain(self.goals.iter().map(|goal| goal.us)));
         let furthest = curves.iter().flat_map(|(_, points, _)| points.last()).map(|(nines, _)| *nines);

@@ -72,12 +72,15 @@ impl TimePlot<'_> {
         for (layer, top) in layers.iter().zip(&tops) {
             let points = || top.iter().enumerate().map(|(at, value)| value.map(|value| place(at, value)));
             if layer.shape != Shape::Line {
-                let upper: Vec<(f64, f64)> = points().flatten().collect();
                 let floor =
                     |at: usize| below.and_then(|below| below.get(at).copied().flatten()).unwrap_or(0.0);
-                let present = top.iter().enumerate().filter(|(_, value)| value.is_some());
-                let lower: Vec<(f64, f64)> = present.map(|(at, _)| place(at, floor(at))).collect();
-                drawing.area(&layer.class, &upper, &lower);
+                let present: Vec<(usize, f64)> =
+                    top.iter().enumerate().filter_map(|(at, value)| Some((at, (*value)?))).collect();
+                for run in present.chunk_by(|(at, _), (next, _)| at + 1 == *next) {
+                    let upper: Vec<(f64, f64)> = run.iter().map(|(at, value)| place(*at, *value)).collect();
+                    let lower: Vec<(f64, f64)> = run.iter().map(|(at, _)| place(*at, floor(*at))).collect();
+                    drawing.area(&layer.class, &upper, &lower);
+                }
             }
             if layer.shape == Shape::Stacked {
                 below = Some(top);

@@ -118,7 +118,7 @@ impl ChainPlan {
 
     /// The shares of the own customers who may come, and of the guests who may, that should be there at the begin.
     pub(super) fn settled_shares(&self) -> (f64, f64) {
-        let (own, guests) = (self.customers.len() as u32, self.travels.guests() as u32);
+        let (own, guests) = (self.customers.end - self.customers.start, self.travels.guests());
         let count = |places: Range<u32>| places.filter(|place| self.may_come(*place, 0)).count() as f64;
         let present = self.present_share(0) * f64::from(own);
         let as_guests = if guests > 0 { present * self.guest_share } else { 0.0 };
@@ -128,7 +128,7 @@ impl ChainPlan {
 
     /// Customers of the chain and guests, whose places are behind theirs.
     pub(super) fn places(&self) -> usize {
-        self.customers.len() + self.travels.guests()
+        self.customers.len() + self.travels.guests() as usize
     }
 
     /// The number of who has a place, among all customers.

@@ -7,12 +7,12 @@ use aws_config::BehaviorVersion;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::Builder;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
-use aws_sdk_dynamodb::error::DisplayErrorContext;
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::{StreamExt, stream};
 
 use super::{MINUTE_US, customer_text, time_text};
 use crate::dynamodb_stub::ARN_PREFIX;
+use crate::ending::one_line;
 use crate::run::samples::Wanted;
 
 /// Questions at once.
@@ -50,7 +50,7 @@ impl DynamoDb {
             .table_name(&table)
             .send()
             .await
-            .map_err(|error| format!("table {table}: {}", DisplayErrorContext(error)))?;
+            .map_err(|error| format!("table {table}: {}", one_line(&error)))?;
         let arn = described.table().and_then(|table| table.table_arn()).unwrap_or_default().to_owned();
         Ok(Self { client, table, suffixes, arn })
     }
@@ -92,7 +92,7 @@ impl DynamoDb {
             .limit(1)
             .send()
             .await;
-        let answer = answer.map_err(|error| DisplayErrorContext(error).to_string())?;
+        let answer = answer.map_err(|error| one_line(&error))?;
         Ok(answer.count() > 0)
     }
 

@@ -42,8 +42,8 @@ impl Travels {
         }
     }
 
-    pub(super) const fn guests(&self) -> usize {
-        (self.from.end - self.from.start) as usize
+    pub(super) const fn guests(&self) -> u32 {
+        self.from.end - self.from.start
     }
 
     /// Whether a chain's `number`th traveller is out at that time.
