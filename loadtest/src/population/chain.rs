@@ -70,10 +70,9 @@ impl Chain {
         let plan = ChainPlan::new(population, gateway, from_us);
         let seed = Naming::seed(population.scenario().seed, gateway);
         let away = Customer { next: 0, leaves: 0, seat: AWAY, sighted: NEVER };
-        let own = plan.customers.len();
         let mut chain = Self {
             random: Xoshiro256PlusPlus::seed_from_u64(seed),
-            customers: vec![away; own + plan.travels.guests() as usize],
+            customers: vec![away; plan.places()],
             wheel: Wheel::new(plan.longest_interval),
             tick: 0,
             arrivals: 0.0,
@@ -163,12 +162,25 @@ impl Chain {
         let store = self.below(u64::from(self.plan.stores));
         let seat = store * self.plan.beacons_per_store + self.below(u64::from(self.plan.active_beacons()));
         let stay = self.exponential(self.plan.stay_ticks);
-        let first = self.below(self.plan.interval.max(1));
+        let first = self.until_next();
         let leaves = self.tick.saturating_add(stay).min(self.plan.must_leave(place, self.tick));
         if let Some(customer) = self.customers.get_mut(place as usize) {
             *customer = Customer { seat, leaves, ..*customer };
             self.wheel.put(self.tick.saturating_add(first), place, &mut customer.next);
         }
+    }
+
+    /// Ticks until the next sighting of one of whom nothing is known, so that the rate is the same from the begin on: the
+    /// distribution of what is left of an interval at any time.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "not negative, and `as` saturates"
+    )]
+    fn until_next(&mut self) -> u32 {
+        let random = self.unit();
+        let part = if random < 0.5 { random } else { 1.5 - (2.0 * (1.0 - random)).sqrt() };
+        (part * self.plan.interval as f64) as u32
     }
 
     /// A customer's turn: leaves, or is sighted and set to be so again.

@@ -33,7 +33,7 @@ pub(super) struct ChainPlan {
     pub(super) beacons_per_store: u32,
     pub(super) visits: Visits,
     pub(super) guest_share: f64,
-    pub(super) travels: Travels,
+    travels: Travels,
     pub(super) tick_us: i64,
     from_us: i64,
     /// Ticks between two sightings, on average; at most half as much again.
@@ -124,6 +124,11 @@ impl ChainPlan {
         let as_guests = if guests > 0 { present * self.guest_share } else { 0.0 };
         let share = |present: f64, of: f64| if of > 0.0 { (present / of).min(MOST_PRESENT) } else { 0.0 };
         (share(present - as_guests, count(0..own)), share(as_guests, count(own..own + guests)))
+    }
+
+    /// Customers of the chain and guests, whose places are behind theirs.
+    pub(super) fn places(&self) -> usize {
+        self.customers.len() + self.travels.guests() as usize
     }
 
     /// The number of who has a place, among all customers.

@@ -15,17 +15,17 @@ const TRAVELLERS_A_GUEST: f64 = 4.0;
 
 /// What a chain needs to know of it.
 #[derive(Debug)]
-pub(in crate::population::chain) struct Travels {
+pub(super) struct Travels {
     /// Those of another chain who come here as guests.
-    pub(in crate::population::chain) from: Range<u32>,
+    pub(super) from: Range<u32>,
     /// How many of the own customers, the first ones, go elsewhere.
-    pub(in crate::population::chain) away: u32,
+    pub(super) away: u32,
     /// How long a turn lasts.
-    pub(in crate::population::chain) turn_us: i64,
+    pub(super) turn_us: i64,
 }
 
 impl Travels {
-    pub(in crate::population::chain) fn new(plan: &PopulationPlan, layout: Layout, gateway: u32) -> Self {
+    pub(super) fn new(plan: &PopulationPlan, layout: Layout, gateway: u32) -> Self {
         let gateways = layout.gateways();
         let travellers_of = |gateway: u32| {
             let customers = layout.customers_of(gateway);
@@ -42,12 +42,12 @@ impl Travels {
         }
     }
 
-    pub(in crate::population::chain) const fn guests(&self) -> u32 {
+    pub(super) const fn guests(&self) -> u32 {
         self.from.end - self.from.start
     }
 
     /// Whether a chain's `number`th traveller is out at that time.
-    pub(in crate::population::chain) const fn is_out(&self, number: u32, at_us: i64) -> bool {
+    pub(super) const fn is_out(&self, number: u32, at_us: i64) -> bool {
         (at_us.div_euclid(self.turn_us) + number as i64).rem_euclid(2) == 1
     }
 }
