@@ -108,6 +108,11 @@ fn others(page: &mut String, counts: &Counts) -> fmt::Result {
             count(*missing)
         )?;
     }
+    for (name, Sampled { found, missing }) in &counts.reads {
+        let name = words::latency(name);
+        let of = format!("{} of {}", count(*found), count(found + missing));
+        writeln!(page, "<tr><td>{} found an identity</td><td class=n>{of}</td></tr>", Text(name))?;
+    }
     writeln!(page, "</tbody></table>")
 }
 
