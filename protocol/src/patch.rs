@@ -10,12 +10,14 @@ const SEQUENCE_OFFSET: usize = HEADER_BYTES;
 const BASE_OFFSET: usize = HEADER_BYTES + 8;
 const FLAGS_OFFSET: usize = HEADER_BYTES + 16;
 
-/// The sequence of an encoded sightings or preferences frame.
+/// The sequence of an encoded sightings or preferences frame, which may be unsound behind it.
 ///
 /// # Errors
-/// `frame` is no such frame.
+/// `frame` is no such frame, or ends before its sequence does.
 pub fn sequence_of(frame: &[u8]) -> Result<u64, EncodeError> {
-    check_sequenced(frame)?;
+    if !is_sequenced(frame) {
+        return Err(EncodeError::NotPatchable);
+    }
     let field = frame.get(SEQUENCE_OFFSET..BASE_OFFSET).and_then(<[u8]>::first_chunk);
     field.map(|bytes| u64::from_be_bytes(*bytes)).ok_or(EncodeError::NotPatchable)
 }
@@ -63,11 +65,12 @@ pub fn set_age(frame: &mut [u8], age_us: i64) -> Result<(), EncodeError> {
 }
 
 fn check_sequenced(frame: &[u8]) -> Result<(), EncodeError> {
+    if is_sequenced(frame) && frame.len() > FLAGS_OFFSET { Ok(()) } else { Err(EncodeError::NotPatchable) }
+}
+
+fn is_sequenced(frame: &[u8]) -> bool {
     let kind = frame.get(KIND_OFFSET).copied().and_then(Kind::from_byte);
-    match kind {
-        Some(Kind::Sightings | Kind::Preferences) if frame.len() > FLAGS_OFFSET => Ok(()),
-        _ => Err(EncodeError::NotPatchable),
-    }
+    matches!(kind, Some(Kind::Sightings | Kind::Preferences))
 }
 
 fn write_at(frame: &mut [u8], offset: usize, bytes: [u8; 8]) -> Result<(), EncodeError> {
@@ -112,5 +115,7 @@ mod tests {
         let mut aged = preferences(1, TimeBase::Age(5));
         assert_eq!(set_age(&mut aged, -1), Err(EncodeError::Field { field: Field::BaseTime }));
         assert_eq!(set_age(&mut aged[..20], 1), Err(EncodeError::NotPatchable));
+        assert_eq!(sequence_of(&aged[..20]), Ok(1));
+        assert_eq!(sequence_of(&aged[..19]), Err(EncodeError::NotPatchable));
     }
 }

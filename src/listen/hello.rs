@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use beacon_protocol::{
     DecodeError, FRAME_VERSION, Hello, MAX_FRAME_BYTES, MAX_REFUSAL_TEXT_BYTES, MAX_SIGHTINGS, Refusal,
-    RefusalCode, Welcome,
+    RefusalCode, Welcome, sequence_of,
 };
 
 use super::Context;
@@ -29,6 +29,11 @@ pub(super) struct Refuse {
 impl Refuse {
     pub(super) fn new(code: RefusalCode, text: impl Into<String>) -> Self {
         Self { sequence: 0, code, retry_after_ms: 0, text: text.into() }
+    }
+
+    /// The refusal of a whole frame whose header and checksum are sound: it names the sequence, if there is one.
+    pub(super) fn of_frame(error: DecodeError, frame: &[u8]) -> Self {
+        Self::from(error).of_sequence(sequence_of(frame).unwrap_or_default())
     }
 
     pub(super) fn of_sequence(self, sequence: u64) -> Self {

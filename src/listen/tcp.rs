@@ -261,7 +261,9 @@ impl Reader {
                 Deframed::Need(bytes) => break bytes,
                 Deframed::Frame { frame, consumed } => {
                     count(&self.context.counters.frames_received);
-                    inlet.take(Message::decode(frame).map_err(Refuse::from)?, &self.read_at).await?;
+                    let whole = &self.buffer[taken..taken + consumed];
+                    let message = Message::decode(frame).map_err(|error| Refuse::of_frame(error, whole))?;
+                    inlet.take(message, &self.read_at).await?;
                     taken += consumed;
                 }
             }

@@ -83,6 +83,23 @@ fn an_unsound_frame_is_refused_and_closes_that_connection_only() {
 }
 
 #[test]
+fn a_body_that_is_not_sound_is_refused_by_number() {
+    let scene = Scene::new();
+    let sound = frames::sightings(9, &[scene.weak("bob")]);
+    let body = &sound[HEADER_BYTES..];
+    for (unsound, named) in
+        [(&body[..body.len() - 1], 9), (&body[..8], 9), (&[body, b"!"].concat(), 9), (&body[..7], 0)]
+    {
+        let refused = scene.daemon.tcp_session(GATEWAY).refused(&raw(1, SIGHTINGS, unsound));
+        assert_eq!((refused.code, refused.sequence), (RefusalCode::Malformed, named));
+        let mut gateway = scene.daemon.udp_session(GATEWAY);
+        gateway.send(&raw(1, SIGHTINGS, unsound));
+        let refused = gateway.receive().refusal();
+        assert_eq!((refused.code, refused.sequence), (RefusalCode::Malformed, named));
+    }
+}
+
+#[test]
 fn the_beginning_of_a_frame_is_judged_before_the_rest_comes() {
     let scene = Scene::new();
     let mut oversize = raw(1, SIGHTINGS, b"");

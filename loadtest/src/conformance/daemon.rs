@@ -80,7 +80,7 @@ const fn check(
 use Over::{Both, Tcp, Udp};
 
 /// The longest first.
-const CHECKS: [Check; 43] = [
+const CHECKS: [Check; 44] = [
     check("silence ends a session", Both, &[39], opening::silence_ends_a_session),
     check("a hello is welcomed", Both, &[20, 32, 66], opening::a_hello_is_welcomed),
     check("two sessions differ", Both, &[32, 33], opening::two_sessions_differ),
@@ -96,6 +96,7 @@ const CHECKS: [Check; 43] = [
     check("faults are found at once", Tcp, &[2, 24], framing::faults_are_found_at_once),
     check("lengths are checked before bodies come", Tcp, &[3, 24], framing::lengths_are_checked_first),
     check("bodies cut or longer", Both, &[4, 68], framing::bodies_are_neither_cut_nor_longer),
+    check("a refusal names its frame", Both, &[4], framing::refusals_name_their_frame),
     check("hellos cut or longer", Both, &[4, 68], framing::hellos_are_neither_cut_nor_longer),
     check("flags are zero", Both, &[1], framing::flags_are_zero),
     check("values outside their range", Both, &[2], framing::values_are_in_their_ranges),

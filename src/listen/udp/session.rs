@@ -66,11 +66,12 @@ impl Incoming {
         let settings = &self.shard.context.settings;
         let limit_bytes = usize::from(settings.max_datagram_bytes);
         while let Ok(Some(Arrived { frame, at })) = timeout(idle_timeout, self.arrived.recv()).await {
+            // Its header and checksum were found sound when it came.
             let taken = match deframe_whole(&frame, limit_bytes).and_then(Message::decode) {
                 // It was answered when it came; here it only says that the gateway is there.
                 Ok(Message::Ping(_)) => Ok(()),
                 Ok(message) => inlet.take(message, &at).await,
-                Err(error) => Err(End::Refused(Refuse::from(error))),
+                Err(error) => Err(End::Refused(Refuse::of_frame(error, &frame))),
             };
             match taken {
                 Ok(()) => {}

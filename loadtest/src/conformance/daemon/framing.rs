@@ -3,7 +3,7 @@
 use beacon_protocol::{HEADER_BYTES, Kind, MAX_FRAME_BYTES, RefusalCode, TimeBase};
 
 use super::super::bytes;
-use super::super::check::{Outcome, Stop};
+use super::super::check::{Outcome, Stop, hold};
 use super::player::Player;
 use super::scene::{Scene, UNKNOWN_BEACON, sighting};
 
@@ -120,6 +120,22 @@ pub(super) fn bodies_are_neither_cut_nor_longer(scene: &mut Scene) -> Outcome {
     let beacons = bytes::with_body(&sightings, 17, &[255]);
     all.push((beacons, RefusalCode::Malformed, "a count of beacons that are not there"));
     refuse_all(scene, 4, all)
+}
+
+/// A body that is not sound, of a frame whose number can be read, and of one that has none.
+pub(super) fn refusals_name_their_frame(scene: &mut Scene) -> Outcome {
+    let frame = scene.frame(9)?;
+    let length = Player::body_bytes(&frame);
+    for (body_bytes, named) in [(length + 1, 9), (8, 9), (7, 0)] {
+        let (mut player, _) = Player::open(&scene.fresh())?;
+        player.send(&bytes::with_length(&frame, body_bytes))?;
+        let refused =
+            player.refused(4, RefusalCode::Malformed, "a frame with a body that is cut or longer")?;
+        hold(4, refused.sequence == named, || {
+            format!("frame 9, its body {body_bytes} bytes, was refused as sequence {}", refused.sequence)
+        })?;
+    }
+    Ok(())
 }
 
 pub(super) fn hellos_are_neither_cut_nor_longer(scene: &mut Scene) -> Outcome {
