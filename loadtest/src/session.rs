@@ -79,7 +79,11 @@ impl Work {
                 tokio::time::sleep_until(due_at).await;
                 self.recorder.sending(sightings as u64);
                 waiting.send_modify(|waiting| *waiting += sightings as u64);
-                sender.send(frame(&self.tracks, &batch, &suffix(clone))?, 0).await?;
+                let frame = frame(&self.tracks, &batch, &suffix(clone))?;
+                // A session after the first may take less.
+                for part in frame.divided(sender.limits()).unwrap_or_else(|whole| vec![whole]) {
+                    sender.send(part, 0).await?;
+                }
                 if self.one_at_a_time {
                     // Both ends live in this task: the sender is there as long as it waits.
                     let _ = answered.wait_for(|waiting| *waiting == 0).await;

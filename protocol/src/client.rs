@@ -274,17 +274,8 @@ impl GatewaySender {
     }
 
     fn checked(&self, frame: OutgoingFrame, tag: u64) -> Result<Command, ClientError> {
-        let FrameLimits { max_frame_bytes, max_sightings } = self.limits();
-        let (frame_bytes, sighting_count) = (frame.frame_bytes(), frame.sighting_count());
-        if frame_bytes > max_frame_bytes || sighting_count > max_sightings {
-            return Err(ClientError::TooLarge {
-                frame_bytes,
-                sighting_count,
-                max_frame_bytes,
-                max_sightings,
-            });
-        }
-        Ok(Command::Frame { frame, tag })
+        let limits = self.limits();
+        if limits.admit(&frame) { Ok(Command::Frame { frame, tag }) } else { Err(limits.exceeded_by(&frame)) }
     }
 
     async fn hand_over(&self, command: Command) -> Result<(), ClientError> {

@@ -16,6 +16,7 @@ use super::event::{Event, Summary};
 use super::frame::{FrameLimits, OutgoingFrame};
 use super::handshake::{Attempt, Failure, open_session};
 use super::outbox::Outbox;
+use super::session::say_goodbye;
 use super::targets::Targets;
 use super::undecided::UndecidedQueue;
 use crate::Welcome;
@@ -54,6 +55,10 @@ pub(super) struct Driver {
     pub(super) channels: Channels,
     boot_epoch: u64,
     pub(super) outbox: Outbox,
+    /// What the session takes, or the last one did.
+    limits: Option<FrameLimits>,
+    /// Something in the outbox is larger than that.
+    outgrown: bool,
     pub(super) undecided: UndecidedQueue,
     pub(super) unread: VecDeque<Event>,
     /// How the gateway fares, if not sent yet; a newer one takes its place.
@@ -76,6 +81,8 @@ impl Driver {
             targets,
             channels,
             outbox: Outbox::new(),
+            limits: None,
+            outgrown: false,
             undecided: UndecidedQueue::default(),
             unread: VecDeque::new(),
             status: None,
@@ -102,8 +109,12 @@ impl Driver {
                 () = self.channels.abandoned() => break None,
             };
             let end = match opened {
-                Ok((link, welcome)) => match self.lost_numbering(&welcome) {
-                    Some(cause) => self.begin_epoch().map_or_else(SessionEnd::Fatal, |()| cause.into()),
+                Ok((mut link, welcome)) => match self.lost_numbering(&welcome) {
+                    Some(cause) => {
+                        // As a courtesy: over UDP the daemon would keep the session for a while.
+                        let _ = say_goodbye(&mut link);
+                        self.begin_epoch().map_or_else(SessionEnd::Fatal, |()| cause.into())
+                    }
                     None => {
                         if let Some(connected) = connected.take()
                             && connected.send(Ok(welcome)).is_err()
@@ -215,10 +226,38 @@ impl Driver {
             Command::Frame { frame, tag } => {
                 self.summary.frames_sent += 1;
                 self.summary.sightings_sent += u64::from(frame.sighting_count());
-                self.outbox.push(frame, tag, 0, now);
+                self.keep(frame, tag, 0, now);
             }
             Command::Status(bytes) => self.status = Some(bytes),
         }
+    }
+
+    /// Numbers a frame, to be sent when it is its turn; one made for an earlier session's limits is divided first.
+    pub(super) fn keep(&mut self, frame: OutgoingFrame, tag: u64, undecided_times: u32, now: Instant) {
+        let parts = match self.limits {
+            Some(limits) if !limits.admit(&frame) => frame.divided(limits).unwrap_or_else(|whole| {
+                self.outgrown = true;
+                vec![whole]
+            }),
+            _ => return self.outbox.push(frame, tag, undecided_times, now),
+        };
+        parts.into_iter().for_each(|part| self.outbox.push(part, tag, undecided_times, now));
+    }
+
+    /// From now on frames keep to these limits, those of earlier sessions too.
+    pub(super) fn keep_within(&mut self, limits: FrameLimits) {
+        self.limits = Some(limits);
+        self.outgrown = self.outbox.exceeds(limits);
+        self.channels.limits.send_replace(Some(limits));
+    }
+
+    /// Divides frames that the session does not take, if there are any: the numbers are others then, and so the epoch.
+    pub(super) fn divide_outgrown(&mut self, now: Instant) -> Result<(), SessionEnd> {
+        let Some(limits) = self.limits.filter(|_| self.outgrown) else { return Ok(()) };
+        self.outbox.divide(limits, now).map_err(SessionEnd::Fatal)?;
+        self.begin_epoch().map_err(SessionEnd::Fatal)?;
+        let FrameLimits { max_frame_bytes, max_sightings } = limits;
+        Err(Disconnect::SmallerLimits { max_frame_bytes, max_sightings }.into())
     }
 
     /// Moves events to the caller as far as there is room.

@@ -27,6 +27,18 @@ pub(super) enum Next {
     Backoff,
 }
 
+impl SessionEnd {
+    /// Whether the gateway ends a session that the daemon still has: on TCP a refusal closes it, on UDP not every one.
+    pub(super) const fn leaves_open(&self, on_udp: bool) -> bool {
+        match self {
+            Self::Lost { cause: Disconnect::Refused { code, .. }, .. }
+            | Self::Fatal(ClientError::Refused { code, .. }) => on_udp && !code.ends_udp_session(),
+            Self::Lost { cause: Disconnect::SmallerLimits { .. }, .. } | Self::Fatal(_) => true,
+            Self::Done | Self::Lost { .. } => false,
+        }
+    }
+}
+
 impl From<io::Error> for SessionEnd {
     fn from(error: io::Error) -> Self {
         Disconnect::from(error).into()

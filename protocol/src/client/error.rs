@@ -102,6 +102,14 @@ pub enum Disconnect {
         /// The next this client would have used.
         next: u64,
     },
+    /// The session takes smaller frames than an earlier one did: what is held is divided, in a new epoch.
+    #[error("frames held are larger than the {max_frame_bytes} bytes or {max_sightings} sightings now taken")]
+    SmallerLimits {
+        /// Bytes allowed.
+        max_frame_bytes: usize,
+        /// Sightings allowed.
+        max_sightings: u16,
+    },
     /// The daemon is stopping.
     #[error("the daemon is draining")]
     Draining,

@@ -55,7 +55,8 @@ pub enum Event {
 pub struct Answer {
     /// The frame's sequence, in the epoch it was answered in.
     pub sequence: u64,
-    /// What the caller gave with the frame; a frame of undecided sightings keeps the tag of the first.
+    /// What the caller gave with the frame; a frame of undecided sightings keeps the tag of the first, and so does each
+    /// part of one that a later session would not take whole.
     pub tag: u64,
     /// Sightings in the frame, 0 for preferences.
     pub sighting_count: u16,

@@ -2,10 +2,12 @@
 
 use tokio::time::Instant;
 
+use super::error::ClientError;
 use crate::{
     BEACON_BYTES, BeaconRef, DATAGRAM_HEADER_BYTES, DecodeError, EncodeError, Exception, Field, HEADER_BYTES,
-    MAX_FRAME_BYTES, Message, OutcomeCode, PreferencesEncoder, SIGHTING_HEAD_BYTES, SIGHTINGS_HEAD_BYTES,
-    SightingRef, SightingsEncoder, TimeBase, Welcome, deframe_whole, set_age, set_sequence,
+    MAX_BEACONS, MAX_FRAME_BYTES, Message, OutcomeCode, PreferencesEncoder, SIGHTING_HEAD_BYTES,
+    SIGHTINGS_HEAD_BYTES, SightingRef, SightingsEncoder, TimeBase, Welcome, deframe_whole, set_age,
+    set_sequence,
 };
 
 /// Until the client numbers it, a frame has this sequence.
@@ -115,18 +117,57 @@ impl OutgoingFrame {
     /// A new frame of those sightings that are `undecided`; `None` when there are none, or the list does not fit.
     pub(super) fn undecided(&mut self, exceptions: &[Exception]) -> Option<Self> {
         let undecided = exceptions.iter().filter(|exception| exception.code == OutcomeCode::Undecided);
+        self.part(undecided.map(|exception| usize::from(exception.index)))
+    }
+
+    /// The frame, or frames of half its sightings, of a quarter, and so on, until each keeps within the limits.
+    ///
+    /// # Errors
+    /// The frame as it was, when a part cannot keep within them: preferences are not divided.
+    pub fn divided(mut self, limits: FrameLimits) -> Result<Vec<Self>, Self> {
+        if limits.admit(&self) { Ok(vec![self]) } else { self.parts(limits).ok_or(self) }
+    }
+
+    fn parts(&mut self, limits: FrameLimits) -> Option<Vec<Self>> {
+        let (mut kept, mut rest) = (Vec::new(), vec![self.clone()]);
+        while let Some(mut frame) = rest.pop() {
+            if limits.admit(&frame) {
+                kept.push(frame);
+                continue;
+            }
+            let count = usize::from(frame.sighting_count);
+            let half = count / 2;
+            if half == 0 {
+                return None;
+            }
+            // The last is the next to be looked at.
+            rest.push(frame.part(half..count)?);
+            rest.push(frame.part(0..half)?);
+        }
+        Some(kept)
+    }
+
+    /// A new frame of the sightings at those places, which ascend, and their beacons.
+    fn part(&mut self, places: impl Iterator<Item = usize>) -> Option<Self> {
         // Times are those of the first frame: ages go on from when that was encoded.
         if let Some(age_us) = self.base_age_us {
             set_age(&mut self.bytes, age_us).ok()?;
         }
         let frame = deframe_whole(&self.bytes, MAX_FRAME_BYTES).ok()?;
         let Message::Sightings(batch) = Message::decode(frame).ok()? else { return None };
-        let beacons: Vec<_> = batch.beacons().collect();
+        let mut beacons = Vec::new();
+        let mut indices = [None; MAX_BEACONS];
         let mut sightings = batch.sightings().enumerate();
         let mut chosen = Vec::new();
-        for exception in undecided {
-            let wanted = usize::from(exception.index);
-            chosen.push(sightings.find(|(index, _)| *index == wanted)?.1);
+        for place in places {
+            let mut sighting = sightings.find(|(at, _)| *at == place)?.1;
+            let index = indices.get_mut(usize::from(sighting.beacon_index))?;
+            if index.is_none() {
+                *index = Some(u8::try_from(beacons.len()).ok()?);
+                beacons.push(batch.beacon(sighting.beacon_index)?);
+            }
+            sighting.beacon_index = (*index)?;
+            chosen.push(sighting);
         }
         let frame = Self::sightings(batch.base, &beacons, &chosen).ok()?;
         Some(Self { encoded_at: self.encoded_at, ..frame })
@@ -150,6 +191,18 @@ impl FrameLimits {
         let datagram_bytes = usize::from(welcome.max_datagram_bytes).saturating_sub(DATAGRAM_HEADER_BYTES);
         let max_frame_bytes = if on_udp { frame_bytes.min(datagram_bytes) } else { frame_bytes };
         Self { max_frame_bytes, max_sightings: welcome.max_sightings }
+    }
+
+    /// What is said of a frame that does not keep within them.
+    pub(super) const fn exceeded_by(self, frame: &OutgoingFrame) -> ClientError {
+        let Self { max_frame_bytes, max_sightings } = self;
+        let (frame_bytes, sighting_count) = (frame.frame_bytes(), frame.sighting_count);
+        ClientError::TooLarge { frame_bytes, sighting_count, max_frame_bytes, max_sightings }
+    }
+
+    /// Whether a frame keeps within them.
+    pub(super) const fn admit(&self, frame: &OutgoingFrame) -> bool {
+        frame.frame_bytes() <= self.max_frame_bytes && frame.sighting_count <= self.max_sightings
     }
 }
 
@@ -197,6 +250,35 @@ mod tests {
         };
         assert_eq!(batch.base, TimeBase::Age(157));
         assert!(batch.sightings().eq([sighting(b"a", 0), sighting(b"c", 9)]));
+    }
+
+    #[tokio::test]
+    async fn a_frame_is_divided_in_order_and_each_part_has_the_beacons_it_needs() {
+        let beacons: Vec<_> = (0..100).map(|major| BeaconRef { major, ..BEACON }).collect();
+        let ids: Vec<_> = (0..100_u8).map(|id| [id]).collect();
+        let sightings: Vec<_> = ids
+            .iter()
+            .zip(0..)
+            .map(|(id, beacon_index)| SightingRef { beacon_index, ..sighting(id, i32::from(beacon_index)) })
+            .collect();
+        let frame = OutgoingFrame::sightings(TimeBase::Age(5), &beacons, &sightings).unwrap();
+        let limits = FrameLimits { max_frame_bytes: 556, max_sightings: 9 };
+        let mut seen = Vec::new();
+        for mut part in frame.divided(limits).unwrap() {
+            assert!(limits.admit(&part));
+            let bytes = part.bytes_at(part.encoded_at).to_vec();
+            let frame = deframe_whole(&bytes, MAX_FRAME_BYTES).unwrap();
+            let Message::Sightings(batch) = Message::decode(frame).unwrap() else { panic!("not sightings") };
+            assert_eq!(batch.base, TimeBase::Age(5));
+            seen.extend(batch.sightings().map(|part| {
+                let major = batch.beacon(part.beacon_index).unwrap().major;
+                (u16::from(part.customer_id[0]), major, part.time_offset_us)
+            }));
+        }
+        assert!(seen.into_iter().eq((0..100).map(|at| (at, at, i32::from(at)))));
+        let whole =
+            OutgoingFrame::preferences(b"c", TimeBase::Utc(1), [(b"k".as_slice(), [0; 1_000].as_slice())]);
+        assert!(whole.unwrap().divided(limits).is_err());
     }
 
     #[tokio::test]

@@ -134,7 +134,7 @@ impl Greeting<'_> {
                     match step {
                         Step::Nothing => {}
                         Step::Welcomed(welcome) => return Ok(*welcome),
-                        Step::HelloAfter(wait) => repeat_at = Instant::now() + wait,
+                        Step::HelloAfter(wait) => repeat_at = repeat_at.max(Instant::now() + wait),
                     }
                 }
             }
@@ -175,6 +175,10 @@ impl Greeting<'_> {
             Reaction::Fatal => Err(Failure::Fatal(ClientError::Refused { code, text })),
             Reaction::Hold if on_udp => Ok(Step::HelloAfter(retry_after)),
             Reaction::Ignore => Ok(Step::Nothing),
+            // Of one datagram: the hello's timer sees to it.
+            Reaction::Reconnect | Reaction::Renumber if on_udp && !code.ends_udp_session() => {
+                Ok(Step::Nothing)
+            }
             Reaction::Hold | Reaction::Reconnect | Reaction::Renumber => {
                 Err(Failure::Again(Disconnect::Refused { code, text }, retry_after))
             }

@@ -52,6 +52,11 @@ impl Liveness {
         self.unanswered_since = None;
     }
 
+    /// From now on pings leave at least so often.
+    pub(super) fn ping_every(&mut self, most: Duration) {
+        self.ping_every = self.ping_every.min(most);
+    }
+
     /// A ping left.
     pub(super) fn pinged(&mut self, now: Instant) {
         self.last_sent = now;

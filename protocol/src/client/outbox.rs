@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::error::ClientError;
 use super::event::Answer;
-use super::frame::OutgoingFrame;
+use super::frame::{FrameLimits, OutgoingFrame};
 use super::pending::{FIRST_SLOW_REPEAT, Pending, Progress, Undecided};
 use super::rtt::RoundTrip;
 use crate::{Ack, ResultRecordRef};
@@ -83,6 +83,33 @@ impl Outbox {
         frame.number(self.next_sequence());
         self.unfinished += 1;
         self.frames.push_back(Pending::new(frame, tag, undecided_times, now));
+    }
+
+    /// Whether a frame kept is larger than the limits, one that is to be sent again for its number only included.
+    pub(super) fn exceeds(&self, limits: FrameLimits) -> bool {
+        self.frames.iter().any(|pending| !limits.admit(&pending.frame))
+    }
+
+    /// Divides what has no record into frames within the limits, for a new epoch: the session is over.
+    ///
+    /// # Errors
+    /// The first that cannot be divided; it is kept as it is.
+    pub(super) fn divide(&mut self, limits: FrameLimits, now: Instant) -> Result<(), ClientError> {
+        let mut result = Ok(());
+        for pending in std::mem::take(&mut self.frames).into_iter().filter(|pending| !pending.finished) {
+            if limits.admit(&pending.frame) {
+                self.frames.push_back(pending);
+                continue;
+            }
+            let Pending { frame, tag, undecided_times, .. } = pending;
+            let parts = frame.divided(limits).unwrap_or_else(|whole| {
+                result = result.clone().and(Err(limits.exceeded_by(&whole)));
+                vec![whole]
+            });
+            self.frames.extend(parts.into_iter().map(|part| Pending::new(part, tag, undecided_times, now)));
+        }
+        self.unfinished = self.frames.len();
+        result
     }
 
     /// Numbers what has no record from 1: a new epoch begins. The session is over.

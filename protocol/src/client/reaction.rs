@@ -38,13 +38,14 @@ pub(super) const fn reaction(code: RefusalCode, on_udp: bool, when_refused: When
             WhenRefused::KeepTrying => Reaction::Reconnect,
             WhenRefused::GiveUp => Reaction::Fatal,
         },
-        RefusalCode::UnknownSession
+        // Over UDP the daemon keeps a session that a gap was found in; only another one can begin elsewhere.
+        RefusalCode::SequenceGap
+        | RefusalCode::UnknownSession
         | RefusalCode::TooManySessions
         | RefusalCode::Draining
         | RefusalCode::Other(_) => Reaction::Reconnect,
         RefusalCode::Busy => Reaction::Hold,
         RefusalCode::BadChecksum
-        | RefusalCode::SequenceGap
         | RefusalCode::TimedOut
         | RefusalCode::BadMagic
         | RefusalCode::SealedUnsupported => {

@@ -18,6 +18,8 @@ use crate::{Ack, Goodbye, GoodbyeReason, Message, Ping, Pong, Refusal, RefusalCo
 
 /// Reads at a stretch before frames are sent again: a daemon that never stops talking is not listened to only.
 const READS_AT_A_STRETCH: usize = 16;
+/// How often a draining daemon is asked over UDP, where no end of stream says that it has nothing more to say.
+const DRAIN_PING: Duration = Duration::from_secs(1);
 /// Room for the largest frame that carries no data.
 const SMALL_FRAME_BYTES: usize = 64;
 
@@ -51,7 +53,7 @@ impl Driver {
         let now = Instant::now();
         let idle_timeout = Duration::from_millis(u64::from(welcome.idle_timeout_ms));
         self.outbox.begin_session(welcome.window_frames);
-        self.channels.limits.send_replace(Some(FrameLimits::of(&welcome, link.is_udp())));
+        self.keep_within(FrameLimits::of(&welcome, link.is_udp()));
         self.tell(Event::Connected { target, welcome, resumed: self.summary.sessions > 0 });
         self.summary.sessions += 1;
         let liveness = Liveness::new(now, idle_timeout, self.config.pong_timeout);
@@ -64,7 +66,12 @@ impl Driver {
                     let _ = say_goodbye(&mut session.link);
                     return SessionEnd::Done;
                 }
-                Err(end) => return session.ended(end),
+                Err(end) => {
+                    if session.draining_until.is_none() && end.leaves_open(session.link.is_udp()) {
+                        let _ = say_goodbye(&mut session.link);
+                    }
+                    return session.ended(end);
+                }
             }
         }
     }
@@ -233,6 +240,9 @@ impl Driver {
                 let deadline = Duration::from_millis(u64::from(goodbye.deadline_ms));
                 if session.draining_until.is_none() {
                     session.draining_until = Some(now + deadline);
+                    if session.link.is_udp() {
+                        session.liveness.ping_every(DRAIN_PING);
+                    }
                     self.tell(Event::Draining { deadline });
                 }
             }
@@ -255,8 +265,9 @@ impl Driver {
         while self.room_for_undecided()
             && let Some(again) = self.undecided.pop_due(now)
         {
-            self.outbox.push(again.frame, again.tag, again.times, now);
+            self.keep(again.frame, again.tag, again.times, now);
         }
+        self.divide_outgrown(now)?;
         let on_udp = link.is_udp();
         if on_udp && link.has_room() {
             let mut failed = None;
@@ -332,7 +343,8 @@ fn send_small(
     Ok(())
 }
 
-fn say_goodbye(link: &mut Link) -> Result<(), SessionEnd> {
+/// Tells the daemon that it may forget the session; on UDP perhaps in vain.
+pub(super) fn say_goodbye(link: &mut Link) -> Result<(), SessionEnd> {
     let goodbye = Goodbye { reason: GoodbyeReason::Leaving, deadline_ms: 0 };
     send_small(link, |buffer| goodbye.encode(buffer))?;
     Ok(link.flush()?)

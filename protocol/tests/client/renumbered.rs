@@ -1,9 +1,9 @@
 //! A boot epoch that the daemon knows with other frames: what has no answer goes on in a new one.
 
 use beacon_protocol::client::{Disconnect, Event, Gateway};
-use beacon_protocol::{Exception, OutcomeCode, RefusalCode, Welcome};
+use beacon_protocol::{Exception, GoodbyeReason, OutcomeCode, RefusalCode, Welcome};
 
-use crate::daemon::{EPOCH, OwnedHello, TcpDaemon, UdpDaemon, all, refusal, undecided, welcome};
+use crate::daemon::{EPOCH, OwnedHello, Received, TcpDaemon, UdpDaemon, all, refusal, undecided, welcome};
 use crate::tcp::connected;
 use crate::{BASE, PATIENCE, answer, event, frame};
 
@@ -60,6 +60,7 @@ async fn over_udp_undecided_sightings_that_wait_follow_into_the_new_epoch() {
     let open = [Exception { index: 1, code: OutcomeCode::Undecided, detail: 2 }];
     daemon.ack(1, 0, &[undecided(1, 2, &open)]).await;
     daemon.send(|buffer| refusal(2, RefusalCode::SequenceReused, 0).encode(buffer)).await;
+    assert_eq!(daemon.next().await, Received::Goodbye(GoodbyeReason::Leaving));
     daemon.session ^= 1;
     let hello = daemon.welcome().await;
     assert_new(&hello, epoch_begun(&mut gateway).await);
@@ -83,6 +84,7 @@ async fn a_numbering_that_the_daemon_knows_further_than_the_gateway_is_not_used(
         let mut connection = daemon.accept().await;
         let hello = connection.next().await.hello();
         connection.send(|buffer| Welcome { last_acked: 12, ..welcome(&hello) }.encode(buffer)).await;
+        assert_eq!(connection.next().await, Received::Goodbye(GoodbyeReason::Leaving));
         daemon.welcome().await
     };
     let (gateway, (_connection, hello)) = tokio::join!(Gateway::connect(daemon.config()), serve);
@@ -106,4 +108,37 @@ async fn a_daemon_that_knows_as_much_as_was_sent_is_believed() {
         _ => None,
     });
     assert!(!matches!(cause.await, Disconnect::NumberingLost { .. }));
+}
+
+#[tokio::test]
+async fn frames_too_large_for_the_next_session_are_divided_in_a_new_epoch() {
+    let daemon = TcpDaemon::bind().await;
+    let (mut gateway, mut connection) = connected(&daemon, daemon.config()).await;
+    gateway.send(frame(BASE, &["a", "b", "c", "d", "e"]), 1).await.unwrap();
+    gateway.send(frame(BASE, &["f"]), 2).await.unwrap();
+    connection.batches(2).await;
+    drop(connection);
+    let narrow = async || {
+        let mut connection = daemon.accept().await;
+        let hello = connection.next().await.hello();
+        connection.send(|buffer| Welcome { max_sightings: 2, ..welcome(&hello) }.encode(buffer)).await;
+        (connection, hello)
+    };
+    let (mut connection, hello) = narrow().await;
+    assert_eq!((hello.boot_epoch, hello.first_unacked), (EPOCH, 1));
+    assert_eq!(connection.next().await, Received::Goodbye(GoodbyeReason::Leaving));
+    assert_eq!(connection.next().await, Received::Closed);
+    let (mut connection, hello) = narrow().await;
+    assert_new(&hello, epoch_begun(&mut gateway).await);
+    let again = connection.batches(4).await;
+    let sent: Vec<_> = again.iter().map(|batch| (batch.sequence, batch.customer_ids.concat())).collect();
+    assert_eq!(sent, [(1, b"ab".to_vec()), (2, b"c".to_vec()), (3, b"de".to_vec()), (4, b"f".to_vec())]);
+    for (sequence, count) in (1..).zip([2, 1, 2, 1]) {
+        connection.ack(sequence, &[all(sequence, OutcomeCode::Identified, count)]).await;
+    }
+    for tag in [1, 1, 1, 2] {
+        assert_eq!(answer(&mut gateway).await.tag, tag);
+    }
+    let summary = gateway.finish(PATIENCE).await.unwrap();
+    assert_eq!((summary.decided(), summary.unanswered_frames), (6, 0));
 }

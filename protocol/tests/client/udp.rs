@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use beacon_protocol::client::{BackoffRange, Event, Gateway, GatewayConfig};
-use beacon_protocol::{OutcomeCode, RefusalCode};
+use beacon_protocol::{Goodbye, GoodbyeReason, OutcomeCode, Pong, RefusalCode};
 use tokio::time::Instant;
 
-use crate::daemon::{HELLO_WAIT, Received, SESSION, UdpDaemon, all, refusal};
+use crate::daemon::{EPOCH, HELLO_WAIT, Received, SESSION, UdpDaemon, all, refusal};
 use crate::{BASE, PATIENCE, answer, event, frame};
 
 async fn connected(daemon: &mut UdpDaemon, config: GatewayConfig) -> Gateway {
@@ -51,6 +51,68 @@ async fn the_hello_is_repeated_as_it_was_until_the_welcome() {
     };
     let (gateway, ()) = tokio::join!(Gateway::connect(config), serve);
     gateway.unwrap();
+}
+
+#[tokio::test]
+async fn busy_puts_the_next_hello_off_and_brings_none_forward() {
+    let mut daemon = UdpDaemon::bind().await;
+    let config = daemon.config();
+    let serve = async {
+        let session = std::mem::take(&mut daemon.session);
+        for (retry_after_ms, least) in [(0, HELLO_WAIT * 3 / 4), (800, ms(800))] {
+            daemon.next().await.hello();
+            let started = Instant::now();
+            daemon.send(|buffer| refusal(0, RefusalCode::Busy, retry_after_ms).encode(buffer)).await;
+            // One datagram's only: the hello goes on.
+            daemon.send(|buffer| refusal(0, RefusalCode::SequenceGap, 0).encode(buffer)).await;
+            let again = daemon.next().await;
+            assert_waited(started, least);
+            assert!(matches!(again, Received::Hello(_)), "{again:?}");
+        }
+        daemon.session = session;
+        daemon.welcome().await;
+    };
+    let (gateway, ()) = tokio::join!(Gateway::connect(config), serve);
+    assert_eq!(gateway.unwrap().finish(PATIENCE).await.unwrap().sessions, 1);
+}
+
+#[tokio::test]
+async fn a_session_with_a_gap_is_left_with_goodbye_and_resumed() {
+    let mut daemon = UdpDaemon::bind().await;
+    let config = daemon.config();
+    let mut gateway = connected(&mut daemon, config).await;
+    gateway.send(frame(BASE, &["a"]), 0).await.unwrap();
+    let first = daemon.next().await;
+    daemon.send(|buffer| refusal(1, RefusalCode::SequenceGap, 0).encode(buffer)).await;
+    assert_eq!(daemon.next().await, Received::Goodbye(GoodbyeReason::Leaving));
+    daemon.session ^= 1;
+    let hello = daemon.welcome().await;
+    assert_eq!((hello.boot_epoch, hello.first_unacked), (EPOCH, 1));
+    assert_eq!(daemon.next().await, first);
+    daemon.ack(1, 0, &[all(1, OutcomeCode::Identified, 1)]).await;
+    assert_eq!(gateway.finish(PATIENCE).await.unwrap().sessions, 2);
+}
+
+#[tokio::test]
+async fn a_draining_daemon_is_asked_whether_it_has_more_to_say() {
+    let mut daemon = UdpDaemon::bind().await;
+    let config = daemon.config();
+    let mut gateway = connected(&mut daemon, config).await;
+    gateway.send(frame(BASE, &["a"]), 0).await.unwrap();
+    let first = daemon.next().await;
+    let goodbye = Goodbye { reason: GoodbyeReason::Draining, deadline_ms: 600_000 };
+    daemon.send(|buffer| goodbye.encode(buffer)).await;
+    let started = Instant::now();
+    let Received::Ping(token) = daemon.next().await else { panic!("not a ping") };
+    daemon.send(|buffer| Pong { token, time_us: 0 }.encode(buffer)).await;
+    assert!(matches!(daemon.next().await, Received::Ping(_)));
+    assert!(started.elapsed() < PATIENCE / 2, "{:?}", started.elapsed());
+    daemon.send(|buffer| refusal(0, RefusalCode::Draining, 0).encode(buffer)).await;
+    daemon.session ^= 1;
+    daemon.welcome().await;
+    assert_eq!(daemon.next().await, first);
+    daemon.ack(1, 0, &[all(1, OutcomeCode::Identified, 1)]).await;
+    assert_eq!(gateway.finish(PATIENCE).await.unwrap().sessions, 2);
 }
 
 #[tokio::test]
