@@ -656,8 +656,6 @@ class UdpLink:
             try:
                 session, _, message = decode_datagram(data)
             except DecodeError as error:
-                if error.label == "unknown_critical_kind" and self.session and data[4:12] == struct.pack(">Q", self.session):
-                    raise LinkLost("a critical kind of frame that is unknown here") from None  # R67
                 self.dropped[error.label] += 1
                 continue
             greeting = isinstance(message, Welcome) and not self.session and session == message.session
@@ -874,6 +872,7 @@ class Gateway:
         self.started = self.now = self.wake = time.monotonic()
         self.stop_at = self.started + seconds if seconds is not None else math.inf
         self.stopping = False
+        self.stop_by: float | None = None
         # the numbering
         self.epoch = utc_us()  # R50
         self.next_sequence = 1
@@ -1062,13 +1061,11 @@ class Gateway:
         self.state = State.OPEN
         self.heard_at = self.now
         self.pings.clear()
-        if not self.link.datagrams or self.hellos == 1:  # otherwise nobody knows which hello it answers
+        if welcome.server_time and (not self.link.datagrams or self.hellos == 1):  # else: which hello does it answer?
             self.compare_clocks(welcome.server_time, self.hello_utc)
         too_large = any(len(f.frame) > limit or len(f.heard) > welcome.max_sightings for f in self.held.values())
         if too_large or self.next_sequence <= welcome.last_acked:  # R14, R51
-            self.say(Goodbye(LEAVING, 0))
-            self.start_epoch()
-            return self.lose("the frames at hand do not fit this daemon")
+            return self.leave("the frames at hand do not fit this daemon", new_epoch=True)
         self.status_at = self.now
 
     # -- an open session
@@ -1084,22 +1081,31 @@ class Gateway:
                                    self.resent_frames, self.FIRMWARE))
         if self.state is State.OPEN:
             self.send_frames()
-        if self.state is State.OPEN and (self.stopping or self.done):
+        if self.state is State.OPEN and self.may_leave():
             self.say(Goodbye(LEAVING, self.GOODBYE_MS))  # R34
             self.state = State.LEAVING
             self.deadline = self.now + self.GOODBYE_MS / 1_000
         if self.link.datagrams and self.state is not State.DRAINING:
             self.repeat_frames()
-        if self.due(self.said_at + session.idle / 3):  # R38
+        asks = self.link.datagrams and self.state is State.DRAINING  # whether there is more to wait for (R37)
+        if self.due(self.said_at + (min(1.0, session.idle / 3) if asks else session.idle / 3)):  # R38
             token = random.getrandbits(64)
             self.pings = {token: utc_us()}
             self.say(Ping(token, self.pings[token]))
-        settled = not self.link.outbox and all(held.recorded for held in session.flying.values())
+        settled = all(held.recorded for held in session.flying.values())
+        if self.state is State.LEAVING:
+            settled = settled and not self.link.outbox
         if self.state is not State.OPEN and (settled or self.due(self.deadline)):
             if self.state is State.LEAVING:
                 self.hang_up()
             else:
                 self.lose("the daemon stops")
+
+    def may_leave(self) -> bool:
+        """Nothing is left to do; or it has to stop, and what it holds is on its way (R34), or that takes too long."""
+        if self.stopping and self.stop_by is None:
+            self.stop_by = self.now + self.GOODBYE_MS / 1_000
+        return self.done or (self.stopping and (self.session.next_send not in self.held or self.due(self.stop_by)))
 
     def send_frames(self) -> None:
         """First transmissions of this session: what is held, in order, then new frames (R42, R44)."""
@@ -1240,7 +1246,7 @@ class Gateway:
             self.settle(held, record)
         del session.flying[record.sequence]
         session.records += 1
-        self.failures, self.retry_after = 0, 0.0  # R30
+        self.failures = 0  # R30
         session.since_growth += 1
         if session.since_growth >= session.limit:  # R59
             session.since_growth = 0
@@ -1252,11 +1258,12 @@ class Gateway:
         """The first record of a frame: the end of its sightings, but for the undecided."""
         size = len(held.heard)
         undecided = [e.index for e in record.exceptions if e.code == UNDECIDED]
-        if record.status == KNOWN_DURABLE:
+        if record.status == KNOWN_DURABLE and not record.exceptions and not any(record.counts):
             self.outcomes["known_durable"] += size
         elif (record.status != DECIDED or sum(record.counts) != size or len(undecided) != record.counts[UNDECIDED]
                 or record.exceptions and record.exceptions[-1].index >= size):
-            raise LinkLost("the daemon's record does not fit its frame")
+            self.say(Goodbye(LEAVING, 0))
+            raise LinkLost("the daemon's record does not fit its frame")  # R17
         else:
             for name, count in zip(OUTCOMES[1:], record.counts[1:]):
                 if count:
@@ -1288,26 +1295,29 @@ class Gateway:
                 held.flight, held.refused_busy = Flight.SENT, True
                 held.repeat_at = self.now + max(wait, self.session.timer.rto)
             return
-        if wait:
-            self.retry_after = wait
-        held = self.held.get(refusal.sequence)
-        if self.session is not None and (name == "sequence_reused" or held and name == "malformed" or name == "oversize"):
-            if name == "malformed":
-                self.leave_out(held)
-            elif name == "oversize":
-                candidates = [held] if held else list(self.held.values())
-                largest = max((len(f.heard) for f in candidates), default=1)
-                if largest == 1 and held:
+        self.retry_after = wait
+        if self.session is not None:
+            if name in ("sequence_reused", "sequence_gap"):
+                return self.leave(why, new_epoch=name == "sequence_reused", closed=not udp)
+            if name in ("malformed", "oversize") and (held := self.refused_frame(refusal)):
+                if name == "oversize" and len(held.heard) > 1:
+                    self.batch = len(held.heard) // 2
+                else:
                     self.leave_out(held)
-                self.batch = max(1, largest // 2)
-            if udp:
-                self.say(Goodbye(LEAVING, 0))
-            self.start_epoch()
-        elif udp and code in ONE_DATAGRAM_ONLY and name != "sequence_gap":
+                return self.leave(why, new_epoch=True, closed=not udp)
+        if udp and code in ONE_DATAGRAM_ONLY:
+            self.retry_after = 0.0
             return  # a timer repeats what was in it, if anything
-        elif name == "unknown_session" and self.session is not None and self.session.records:
+        if name == "unknown_session" and self.session is not None and self.session.records:
             return self.lose(why, at_once=True)
         self.lose(why, at_least=self.VERSION_WAIT if name == "unsupported_version" else 0.0)
+
+    def refused_frame(self, refusal: Refusal) -> Held | None:
+        """Which frame a refusal of content is about (section 6)."""
+        flying = self.session.flying
+        if refusal.sequence or REFUSALS[refusal.code] == "malformed":
+            return flying.get(refusal.sequence)
+        return max(flying.values(), key=lambda held: len(held.frame), default=None)  # the first of equals
 
     def leave_out(self, held: Held) -> None:
         """What the daemon cannot read is not sent again."""
@@ -1329,6 +1339,14 @@ class Gateway:
     def say(self, message: Message) -> None:
         self.link.send(encode(message))
         self.said_at = self.now
+
+    def leave(self, why: str, new_epoch: bool, closed: bool = False) -> None:
+        """R34: out of a session before its time; a daemon that still has it is told so."""
+        if not closed:
+            self.say(Goodbye(LEAVING, 0))
+        if new_epoch:
+            self.start_epoch()
+        self.lose(why)
 
     def start_epoch(self) -> None:
         """R51: a new numbering, what has no record in new frames."""
@@ -1357,6 +1375,7 @@ class Gateway:
             wait = doubling(self.failures, 1.0, 60.0) * random.uniform(0.5, 1.0)
             self.connect_at = self.now + max(wait, self.retry_after, at_least)
             self.failures += 1
+        self.retry_after = 0.0  # it is for one wait (R30)
         if not (self.stopping or self.done):
             self.tell(f"{why}; next attempt in {self.connect_at - self.now:.1f} s")
 

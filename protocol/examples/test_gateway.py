@@ -293,7 +293,52 @@ class Rules(unittest.TestCase):
             peer.finish()
         self.play(daemon)
 
-    def new_epoch(self, begin: Callable[[Peer], None], then: list[int], **options: object) -> g.Gateway:
+    def test_r14_frames_too_large_for_the_next_daemon(self) -> None:
+        def wide(peer: Peer, hello: g.Hello) -> None:
+            peer.welcome(hello)
+            self.assertEqual(len(peer.recv().sightings), 6)
+
+        def narrow(peer: Peer) -> None:
+            peer.greeted(max_sightings=4)
+            self.assertEqual(peer.recv(), g.Goodbye(g.LEAVING, 0))
+        self.new_epoch(wide, [4, 2], between=narrow, limits={"max_sightings": 4}, batch=6)
+
+    def test_r17_a_record_that_does_not_fit_is_none(self) -> None:
+        def wrong(peer: Peer) -> None:
+            peer.greeted()
+            message = peer.recv()
+            peer.send(g.Ack(0, 0, (g.Record(1, g.DECIDED, 0, (0,) * 10 + (1,), ()),)))
+            while message.KIND != g.Goodbye.KIND:
+                message = peer.recv()
+            self.assertEqual(message.deadline_ms, 0)
+
+        def right(peer: Peer) -> None:
+            self.assertEqual(peer.greeted().first_unacked, 1)
+            peer.finish()
+        self.assertEqual(self.play(wrong, right).acked, 6)
+
+    def test_r34_what_is_held_is_sent_before_goodbye(self) -> None:
+        gateways: list[g.Gateway] = []
+
+        def lost(peer: Peer) -> None:
+            peer.greeted()
+            [peer.recv() for _ in range(3)]
+
+        def resumed(peer: Peer) -> None:
+            peer.greeted(window_frames=1)
+            one = peer.recv()
+            gateways[0].stop_at = time.monotonic()
+            self.assertTrue(peer.silent(1.0))  # no goodbye while the others are not sent
+            peer.ack(one)
+            peer.ack(peer.recv())
+            peer.ack(peer.recv())
+            self.assertIsInstance(peer.recv(), g.Goodbye)
+        with mock.patch.object(g, "Gateway", side_effect=lambda *a, made=g.Gateway, **k: (
+                gateways.append(made(*a, **k)) or gateways[0])):
+            self.assertEqual(self.play(lost, resumed).acked, 6)
+
+    def new_epoch(self, begin: Callable[[Peer], None], then: list[int], between: Callable[[Peer], None] | None = None,
+                  limits: dict | None = None, **options: object) -> g.Gateway:
         """A first connection that ends the numbering; then are the sizes of the frames of the next one."""
         epochs: list[int] = []
 
@@ -303,7 +348,7 @@ class Rules(unittest.TestCase):
             begin(peer, hello)
 
         def second(peer: Peer) -> None:
-            hello = peer.greeted()
+            hello = peer.greeted(**(limits or {}))
             self.assertEqual(hello.first_unacked, 1)
             self.assertGreater(hello.boot_epoch, epochs[0])
             for sequence, size in enumerate(then, 1):
@@ -311,7 +356,7 @@ class Rules(unittest.TestCase):
                 self.assertEqual((message.sequence, len(message.sightings)), (sequence, size))
                 peer.ack(message)
             peer.finish()
-        return self.play(first, second, **options)
+        return self.play(*([first, between, second] if between else [first, second]), **options)
 
     def test_r51_sequence_reused(self) -> None:
         def reused(peer: Peer, hello: g.Hello) -> None:
@@ -331,12 +376,30 @@ class Rules(unittest.TestCase):
             peer.send(g.Refusal(2, 1, 0, ""))
         self.assertEqual(self.new_epoch(malformed, [2, 2], expect=1).acked, 4)
 
+    def test_malformed_of_no_frame_leaves_nothing_out(self) -> None:
+        def malformed(peer: Peer) -> None:
+            peer.greeted()
+            [peer.recv() for _ in range(3)]
+            peer.send(g.Refusal(0, 1, 0, ""))
+
+        def rest(peer: Peer) -> None:
+            self.assertEqual(peer.greeted().first_unacked, 1)
+            peer.finish()
+        self.assertEqual(self.play(malformed, rest).acked, 6)
+
     def test_oversize_is_split(self) -> None:
         def oversize(peer: Peer, hello: g.Hello) -> None:
             peer.welcome(hello)
             peer.recv()
             peer.send(g.Refusal(0, 3, 0, ""))
         self.new_epoch(oversize, [3, 3], batch=6)
+
+    def test_oversize_without_a_number_is_the_longest_frame(self) -> None:
+        def oversize(peer: Peer, hello: g.Hello) -> None:
+            peer.welcome(hello)
+            self.assertEqual([len(peer.recv().sightings) for _ in range(2)], [4, 2])
+            peer.send(g.Refusal(0, 3, 0, ""))
+        self.new_epoch(oversize, [2, 2, 2], batch=4)
 
     def test_r13_welcomes(self) -> None:
         def wrong(peer: Peer) -> None:
@@ -411,6 +474,67 @@ class Rules(unittest.TestCase):
             with mock.patch.object(gateway, "selector"), mock.patch.object(gateway, "tell"):
                 gateway.on_refusal(g.Refusal(0, code, retry_after, ""))
             self.assertTrue(lowest <= gateway.connect_at - gateway.now <= highest + 1e-6)
+
+    def test_r30_retry_after_is_for_one_wait(self) -> None:
+        gateway = g.Gateway(g.Target(False, "127.0.0.1", 1), "test", mock.Mock(exhausted=False))
+        waits = []
+        with mock.patch.object(gateway, "selector"), mock.patch.object(gateway, "tell"):
+            for retry_after in (90_000, 0):
+                gateway.link = mock.Mock(datagrams=False, socket=None)
+                gateway.on_refusal(g.Refusal(0, 12, retry_after, ""))
+                waits.append(gateway.connect_at - gateway.now)
+        self.assertAlmostEqual(waits[0], 90)
+        self.assertLess(waits[1], 2.1)
+
+    def test_udp_r26_what_ends_a_session_and_what_does_not(self) -> None:
+        def daemon(peer: Peer) -> None:
+            first = peer.greeted()
+            one = peer.recv()
+            peer.send(g.Unknown(0xB3, b"later"))  # R67
+            for code in (1, 2, 5, 6, 15):
+                peer.send(g.Refusal(0, code, 0, ""))
+            peer.ack(one, cumulative=1)
+            two = peer.recv()
+            self.assertEqual(two.sequence, 2)
+            peer.send(g.Refusal(2, 14, 0, ""))
+            while not isinstance(message := peer.recv(), g.Goodbye):
+                pass
+            self.assertEqual(message.deadline_ms, 0)
+            again = peer.greeted()
+            self.assertEqual((again.boot_epoch, again.first_unacked), (first.boot_epoch, 2))
+            self.assertEqual(peer.recv(), two)
+            peer.send(g.Refusal(2, 13, 0, ""))
+            while not isinstance(message := peer.recv(), g.Goodbye):
+                pass
+            renumbered = peer.greeted()
+            self.assertGreater(renumbered.boot_epoch, first.boot_epoch)
+            self.assertEqual(renumbered.first_unacked, 1)
+            for sequence in (1, 2):
+                message = peer.recv()
+                self.assertEqual(message.sequence, sequence)
+                peer.ack(message, cumulative=sequence)
+            self.assertIsInstance(peer.recv(), g.Goodbye)
+        gateway = self.play(daemon, udp=True)
+        self.assertEqual((gateway.acked, gateway.oddities["dropped datagram: unknown_critical_kind"]), (6, 1))
+
+    def test_udp_r37_a_drained_daemon_is_not_waited_for(self) -> None:
+        def daemon(peer: Peer) -> None:
+            peer.greeted()
+            frames = [peer.recv() for _ in range(3)]
+            peer.ack(frames[0], cumulative=1)
+            peer.send(g.Goodbye(g.DRAINING, 60_000))
+            while not isinstance(message := peer.recv_any(), g.Ping):
+                pass
+            self.assertNotIsInstance(message, g.Pong)
+            peer.send(g.Pong(message.token, 0))
+            self.assertIsInstance(peer.recv_any(), g.Ping)
+            peer.send(g.Refusal(0, 16, 0, ""))
+            self.assertEqual(peer.greeted().first_unacked, 2)
+            for frame in frames[1:]:
+                self.assertEqual(peer.recv(), frame)
+                peer.ack(frame, cumulative=frame.sequence)
+            self.assertIsInstance(peer.recv(), g.Goodbye)
+        self.assertEqual(self.play(daemon, udp=True).acked, 6)
 
     def test_udp_r54_r59_r60_r61(self) -> None:
         def daemon(peer: Peer) -> None:
