@@ -115,7 +115,7 @@ const fn scene(
 use Over::{Both, Tcp, Udp};
 
 /// Those come last that may end a gateway for good.
-const SCENES: [Scene; 50] = [
+const SCENES: [Scene; 52] = [
     scene("a gateway opens", Tcp, &[31, 33, 41, 42, 66], opening::opens),
     scene("a gateway opens", Udp, &[5, 9, 31, 41, 42, 66], opening::opens),
     scene("small limits", Both, &[14, 44], opening::keeps_to_limits),
@@ -145,6 +145,8 @@ const SCENES: [Scene; 50] = [
     scene("unsound datagrams", Udp, &[1, 2, 4, 6, 7, 8, 67], silence::unsound_datagrams),
     scene("a refusal of one datagram", Udp, &[26], silence::a_refusal_of_one_datagram),
     scene("an unknown session", Udp, &[26, 49], resuming::an_unknown_session_is_opened_again),
+    scene("a sequence gap", Udp, &[26, 49], resuming::a_gap_is_left_behind),
+    scene("smaller limits in the next session", Both, &[14, 51], resuming::held_frames_fit_the_next_session),
     scene("a reused sequence", Both, &[51], resuming::a_reused_sequence_begins_an_epoch),
     scene("a last_acked beyond the numbering", Both, &[51], resuming::a_higher_last_acked_begins_an_epoch),
     scene("a wrong checksum", Tcp, &[2], silence::a_wrong_checksum),

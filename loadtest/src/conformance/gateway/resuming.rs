@@ -301,6 +301,43 @@ pub(super) fn a_reused_sequence_begins_an_epoch(server: &mut Server) -> Outcome 
     renumbered(server, greeting.boot_epoch, "sequence_reused")
 }
 
+/// A gap, says the daemon: over UDP it keeps the session, and the gateway leaves it for another of the same epoch.
+pub(super) fn a_gap_is_left_behind(server: &mut Server) -> Outcome {
+    let greeting = server.open(|_| {})?;
+    server.serve(26, 2)?;
+    let sequence = server.new_frame(26)?;
+    server.refuse(sequence, RefusalCode::SequenceGap, 0)?;
+    let again = server.greeting()?;
+    hold(26, again.boot_epoch == greeting.boot_epoch, || {
+        format!("after sequence_gap epoch {} became {}", greeting.boot_epoch, again.boot_epoch)
+    })?;
+    let terms = server.terms(&again);
+    server.welcome(&again, terms)?;
+    server.serve(49, 3)
+}
+
+/// A frame is held, and the next session takes one sighting less than it has.
+pub(super) fn held_frames_fit_the_next_session(server: &mut Server) -> Outcome {
+    server.open(|_| {})?;
+    let until = server.soon();
+    let sightings = loop {
+        let sequence = server.new_frame(14)?;
+        if let Some(sightings @ 2..) = server.frame(sequence).and_then(|kept| kept.sightings) {
+            break sightings;
+        }
+        server.record(sequence)?;
+        if Instant::now() >= until {
+            return Err(not_tried("the gateway sends one sighting a frame"));
+        }
+    };
+    let again = lose_and_resume(server)?;
+    let epoch = again.boot_epoch;
+    let mut terms = server.terms(&again);
+    terms.max_sightings = sightings - 1;
+    server.welcome(&again, terms)?;
+    renumbered(server, epoch, "limits that a held frame breaks")
+}
+
 /// The daemon knows higher numbers than the gateway does.
 pub(super) fn a_higher_last_acked_begins_an_epoch(server: &mut Server) -> Outcome {
     let greeting = server.greeting()?;

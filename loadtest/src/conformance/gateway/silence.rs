@@ -104,8 +104,7 @@ pub(super) fn an_unknown_critical_kind(server: &mut Server) -> Outcome {
     server.serve(67, 2)?;
     server.send(&bytes::frame(1, 0xFE, b"of a later version"));
     if server.lane.is_udp() {
-        // A datagram that is dropped and counted; whether the session is left too is the gateway's.
-        return Ok(());
+        return goes_on(server, 67, "an unknown critical kind").map(drop);
     }
     is_left_after(server, 67, "an unknown critical kind")
 }
