@@ -26,8 +26,9 @@ use crate::tracks::Tracks;
 /// Gateways unless asked for: enough to keep every core of a daemon busy.
 const DEFAULT_MAX_GATEWAYS: u32 = 64;
 
-/// How long a gateway tries to get its first session.
-const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
+/// How long a gateway tries to get its first session: over UDP, where a hello may be lost, for three of them, the last
+/// 3.75 s after the first.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Reads, connects, sends, and tells what became of it.
 pub(crate) fn run(arguments: &ReplayArguments, out: &mut impl Write) -> Result<Ending, Failure> {

@@ -222,7 +222,9 @@ pub(super) fn play_all(arguments: &GatewayArguments, out: &mut impl Write) -> Re
             server.greeted = false;
             let outcome = (scene.play)(&mut server);
             server.finish();
-            absent = if server.greeted { 0 } else { absent + 1 };
+            // Who came and said something else than hello was there, too.
+            let came = server.greeted || matches!(outcome, Err(Stop::Broken { .. }));
+            absent = if came { 0 } else { absent + 1 };
             outcome
         };
         if absent > 0 && held.is_empty() {
@@ -256,10 +258,13 @@ fn play_with_processes(
     });
     let ended = ended.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     let ended = ended.into_iter().collect::<Result<Vec<_>, _>>()?;
-    if ended.iter().all(|(_, numberings)| numberings.is_empty()) {
+    let nobody_came = |(held, numberings): &Ended| {
+        numberings.is_empty() && !matches!(held.outcome, Err(Stop::Broken { .. }))
+    };
+    if ended.iter().all(nobody_came) {
         let why = ended.into_iter().find_map(|(held, _)| match held.outcome {
-            Err(Stop::NotTried(why) | Stop::Broken { seen: why, .. }) => Some(why),
-            Ok(()) => None,
+            Err(Stop::NotTried(why)) => Some(why),
+            Err(Stop::Broken { .. }) | Ok(()) => None,
         });
         let target = arguments.exec.first().cloned().unwrap_or_default();
         return Err(Failure::Silent { target, why: why.unwrap_or_else(|| "no gateway came".to_owned()) });

@@ -300,7 +300,12 @@ impl Player {
     pub(super) fn refusal(&mut self, rule: u8, code: RefusalCode, what: &str) -> Result<Refused, Stop> {
         let wanted = format!("{} for {what}", code.label());
         loop {
-            match self.next(rule, &wanted)? {
+            let said = self.next(rule, &wanted).map_err(|stop| match stop {
+                // It took what it was to refuse, which was not noted as a frame.
+                Stop::Broken { rule: 15, seen } => broken(rule, format!("{seen}; {wanted} was due")),
+                other => other,
+            })?;
+            match said {
                 Said::Refusal(refused) if refused.code == code => return Ok(refused),
                 Said::Refusal(refused) => {
                     return Err(unexpected(rule, &refused, &format!("{wanted} was due")));

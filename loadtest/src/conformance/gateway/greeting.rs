@@ -98,9 +98,14 @@ impl Server {
             frame: frame.clone(),
         };
         self.epoch = greeting.boot_epoch;
-        if let Some(numbering) = self.numberings.get(&greeting.boot_epoch) {
+        let left = std::mem::take(&mut self.left);
+        if let Some(numbering) = self.numberings.get_mut(&greeting.boot_epoch) {
             let right = numbering.first_unacked();
-            hold(49, greeting.first_unacked == right, || {
+            let unheard = left && greeting.first_unacked < right;
+            if unheard {
+                numbering.unanswered_from(greeting.first_unacked);
+            }
+            hold(49, unheard || greeting.first_unacked == right, || {
                 format!(
                     "a resumed session begins at first_unacked {}, {right} is the lowest without a record",
                     greeting.first_unacked

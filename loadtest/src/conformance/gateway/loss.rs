@@ -6,6 +6,7 @@ use beacon_protocol::RefusalCode;
 
 use super::super::check::{Outcome, Stop, broken, hold, not_tried};
 use super::super::wire::Heard;
+use super::process::Process;
 use super::server::{Said, Server};
 
 /// Timers of others are not exact, and a busy machine adds to them.
@@ -19,6 +20,10 @@ pub(super) fn the_hello_is_repeated(server: &mut Server) -> Outcome {
     for wait in [1.0_f64, 2.0] {
         let next = server.greeting_until(before.heard_at + Duration::from_secs_f64(wait * 1.25) + LATE)?;
         let Some(next) = next else {
+            // Who gives up does not repeat at a wrong time.
+            if let Some(ended) = server.process.as_mut().and_then(Process::ended) {
+                return Err(not_tried(ended));
+            }
             return Err(broken(
                 54,
                 format!("no repeat of the hello came {wait} s (give or take a quarter) after the last"),
@@ -157,7 +162,15 @@ pub(super) fn what_is_answered_is_asked_for(server: &mut Server) -> Outcome {
     server.ack(sequence, 0)?;
     let mut before = Instant::now();
     for _ in 0..2 {
-        let Some(at) = repeated(server, sequence, before + Duration::from_secs(1) + LATE)? else {
+        // Who goes on with the next frame has taken the number for the record.
+        let again = repeated(server, sequence, before + Duration::from_secs(1) + LATE);
+        let again = again.map_err(|stop| match stop {
+            Stop::Broken { rule: 44, seen } => {
+                broken(17, format!("frame {sequence} has no record, only a cumulative number: {seen}"))
+            }
+            other => other,
+        })?;
+        let Some(at) = again else {
             let why =
                 "was called answered; its record did not come, and neither did a repeat within a second";
             return Err(broken(17, format!("frame {sequence} {why}")));

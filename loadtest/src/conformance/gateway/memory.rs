@@ -68,6 +68,11 @@ impl Numbering {
         }
     }
 
+    /// Records from this one on were sent, and never heard.
+    pub(super) fn unanswered_from(&mut self, sequence: u64) {
+        self.recorded.retain(|answered| *answered < sequence);
+    }
+
     pub(super) fn frame(&self, sequence: u64) -> Option<&Kept> {
         self.frames.get(&sequence)
     }

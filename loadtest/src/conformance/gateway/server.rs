@@ -66,6 +66,8 @@ pub(super) struct Server {
     pub(super) last_heard_at: Instant,
     /// Somebody came.
     pub(super) greeted: bool,
+    /// The gateway ended the session before by itself: what was said last it may not have heard.
+    pub(super) left: bool,
     /// How the process ended, if it was seen to.
     ending: Option<String>,
 }
@@ -85,6 +87,7 @@ impl Server {
             heard_numbers: HashSet::new(),
             last_heard_at: Instant::now(),
             greeted: false,
+            left: false,
             ending: None,
         }
     }
@@ -132,7 +135,10 @@ impl Server {
             let bytes = match self.lane.receive(until) {
                 Heard::Bytes((bytes, _)) => bytes,
                 Heard::Silence => return Ok(Heard::Silence),
-                Heard::Ended => return Ok(Heard::Ended),
+                Heard::Ended => {
+                    self.left = true;
+                    return Ok(Heard::Ended);
+                }
                 Heard::Unsound(error) => {
                     return Err(broken(rule_of(&error, false), format!("it sent an unsound frame: {error}")));
                 }
@@ -154,7 +160,10 @@ impl Server {
             let message = Message::decode(raw).map_err(unsound)?;
             self.last_heard_at = Instant::now();
             let said = match message {
-                Message::Hello(_) if self.lane.is_udp() => Said::Hello,
+                Message::Hello(_) if self.lane.is_udp() => {
+                    self.left = true;
+                    Said::Hello
+                }
                 Message::Sightings(batch) => self.take(batch.sequence, &message, &frame)?,
                 Message::Preferences(preferences) => self.take(preferences.sequence, &message, &frame)?,
                 Message::Ping(Ping { token, .. }) => {
@@ -356,14 +365,30 @@ impl Server {
 
     /// Ends the session as a server that is gone would; the gateway hears what was said before.
     pub(super) fn drop_session(&mut self) -> Outcome {
+        let heard_all = self.session.is_some() && !self.lane.is_udp() && self.hears_all()?;
         if let Lane::Tcp { stream: Some(stream), .. } = &self.lane {
             stream.end_sending();
             let until = Instant::now() + LAST_WORDS;
             while matches!(self.next(until)?, Heard::Bytes(_)) {}
+            self.left = self.session.is_some() && !heard_all;
         }
         self.lane.close();
         self.session = None;
         Ok(())
+    }
+
+    /// Whether the gateway has heard all that was said so far: it answers a ping behind that.
+    fn hears_all(&mut self) -> Result<bool, Stop> {
+        let token = fastrand::u64(2..);
+        self.send(&bytes::ping(token)?);
+        let until = Instant::now() + LAST_WORDS;
+        loop {
+            match self.next(until)? {
+                Heard::Bytes(Said::Pong(echoed)) if echoed == token => return Ok(true),
+                Heard::Bytes(_) => {}
+                Heard::Ended | Heard::Silence | Heard::Unsound(_) => return Ok(false),
+            }
+        }
     }
 
     /// Makes room for the next scene: the gateway is to say hello again.
