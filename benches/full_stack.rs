@@ -10,8 +10,6 @@
     reason = "a benchmark stops at what it does not expect, and prints its table"
 )]
 
-#[path = "full_stack/processor.rs"]
-mod processor;
 #[path = "ingest/tracks.rs"]
 mod tracks;
 
@@ -20,10 +18,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use beacon_stack::processor::{Usage, of_children, of_process, of_tree};
 use beacon_stack::{DynamoDb, DynamoDbEngine, Postgres, Redis, postgres_binaries};
 use serde_json::Value;
 
-use processor::{Usage, of_children, of_process, of_tree};
 use tracks::{SETS, Set, beacons_csv, tracks_csv};
 
 const ROUNDS: usize = 3;

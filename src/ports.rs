@@ -32,6 +32,17 @@ pub trait SystemOfRecord: Send + Sync + fmt::Debug + 'static {
     /// The beacon registered under this id.
     fn beacon(&self, id: BeaconId) -> PortFuture<'_, Result<Option<Beacon>, StoreError>>;
 
+    /// Beacons in the store's own order of ids, from behind `after` on, `at_most` rows: for who wants them all, page after
+    /// page. Asked only where changes are told ([`BeaconChanges`]); a store that tells none has no pages.
+    fn beacons(
+        &self,
+        after: Option<BeaconId>,
+        at_most: u32,
+    ) -> PortFuture<'_, Result<BeaconPage, StoreError>> {
+        let _ = (after, at_most);
+        Box::pin(std::future::ready(Ok(BeaconPage::default())))
+    }
+
     /// The gateway registered under this id.
     fn gateway(&self, id: GatewayId) -> PortFuture<'_, Result<Option<Gateway>, StoreError>>;
 
@@ -45,6 +56,15 @@ pub trait SystemOfRecord: Send + Sync + fmt::Debug + 'static {
     /// The latest DetectedAt stored; `None` when nothing is. What is asked about at a start: the duplicate window is
     /// empty then, and only sightings a minute after this time cannot conflict with what is stored.
     fn newest_identity(&self) -> PortFuture<'_, Result<Option<Timestamp>, StoreError>>;
+}
+
+/// Some of the registered beacons.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct BeaconPage {
+    /// Those of the page; rows that break the model are left out.
+    pub beacons: Vec<Beacon>,
+    /// Behind which beacon the next page begins; `None` when this is the last one.
+    pub next_after: Option<BeaconId>,
 }
 
 /// Whether rows of a batch may be in the store already.

@@ -71,6 +71,8 @@ impl Companions {
             let changes = Arc::clone(self.pipeline.beacons());
             let follow = BeaconChangesTask::new(&postgres.server, postgres.follow, changes).map_err(wrong)?;
             tasks.spawn(follow.run(tasks.clone(), stop.clone()));
+            let beacons = Arc::clone(self.pipeline.beacons());
+            tasks.spawn(beacons.fill(Arc::clone(&self.record), stop.clone()));
             if let Some(wrong) = &self.unchecked {
                 tasks.spawn(check_later(postgres.clone(), Arc::clone(wrong), background.clone()));
             }

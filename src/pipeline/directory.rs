@@ -9,6 +9,7 @@ mod availability;
 mod beacons;
 mod counts;
 mod entry;
+mod fill;
 mod generations;
 mod load;
 mod shared;

@@ -8,6 +8,7 @@ mod dynamodb;
 mod port;
 mod postgres;
 mod process;
+pub mod processor;
 mod programs;
 mod redis;
 mod server;

@@ -210,3 +210,25 @@ fn a_server_that_is_gone_is_said_with_the_reason_and_asked_again_when_it_returns
         timeout(PATIENCE, async { while reader.beacon(beacon_id(1)).await.is_err() {} }).await.unwrap();
     });
 }
+
+#[test]
+fn beacons_are_read_page_by_page_without_those_that_break_the_model() {
+    let scene = scene();
+    scene.sql("UPDATE beacons SET location = E'a\\tb' WHERE minor = 2");
+    scene.sql("INSERT INTO beacons (beacon_id, store_id, major, minor) VALUES ('none', 's', 0, 0)");
+    runtime().block_on(async {
+        let reader = reader(&scene.settings(), reader_settings()).unwrap();
+        let mut pages = Vec::new();
+        let mut after = None;
+        loop {
+            let page = reader.beacons(after, 2).await.unwrap();
+            pages.push(page.beacons.iter().map(|beacon| beacon.minor).collect::<Vec<_>>());
+            after = page.next_after;
+            if after.is_none() {
+                break;
+            }
+        }
+        // The bad one stands beside the third; after the fourth only what has no id is left.
+        assert_eq!(pages, [vec![0, 1], vec![3], vec![]]);
+    });
+}

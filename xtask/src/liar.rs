@@ -1,14 +1,12 @@
 //! `cargo xtask liar`: a daemon that acks and drops one identity in 100,000, and the load tester that must find it by name.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::thread::JoinHandle;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
-use anyhow::{Context, bail, ensure};
-use rustix::process::{Pid, Signal, kill_process};
+use anyhow::ensure;
 
+use crate::daemon::Daemon;
 use crate::steps::Steps;
 use crate::tools::{cargo, target};
 use crate::torture;
@@ -72,11 +70,12 @@ impl Trial {
         succeed(
             Command::new(&self.beacond).args(["beacon", "import"]).arg(beacons).arg("--data-dir").arg(&data),
         )?;
-        let daemon = Daemon::start(&self.beacond, &data, &self.home, mutant)?;
+        let mut serve = Command::new(&self.beacond);
+        let daemon = Daemon::start(serve.arg("serve").env("BEACOND_MUTANT", mutant), &data)?;
         let store = data.join("beacond.sqlite3");
         succeed(
             self.loadtest("run")
-                .args(["--target", &format!("tcp://{}", daemon.address("tcp")?)])
+                .args(["--target", &daemon.tcp()?])
                 // What counts is whether the proof is right: this machine may be too slow for the times.
                 .args(["--slo", "lost==0", "--slo", "wrong==0", "--set", "verdict.lag_share=1.0", "--quiet"])
                 .arg("--out")
@@ -85,8 +84,7 @@ impl Trial {
         let mut verify = Command::new(&self.loadtest);
         verify.arg("verify").arg(&results).arg("--sqlite").arg(store);
         // It waits until nothing waits for the store.
-        let admin = format!("http://{}", daemon.address("admin")?);
-        let verified = verify.args(["--wait", "180s", "--admin", &admin]).output()?;
+        let verified = verify.args(["--wait", "180s", "--admin", &daemon.admin()?]).output()?;
         daemon.stop()?;
         let said = String::from_utf8_lossy(&verified.stdout);
         println!("{said}{}", String::from_utf8_lossy(&verified.stderr));
@@ -107,55 +105,4 @@ fn succeed(command: &mut Command) -> anyhow::Result<()> {
     let status = command.stdin(Stdio::null()).status()?;
     ensure!(status.success(), "{command:?} ended with {status}");
     Ok(())
-}
-
-/// A daemon whose words go to the terminal.
-struct Daemon {
-    child: Child,
-    words: JoinHandle<()>,
-    ready: String,
-}
-
-impl Daemon {
-    fn start(beacond: &Path, data: &Path, home: &Path, mutant: &str) -> anyhow::Result<Self> {
-        let ready_file = home.join("ready.json");
-        let any = "127.0.0.1:0";
-        let mut child = Command::new(beacond)
-            .args(["serve", "--insecure-dev", "--listen-tcp", any, "--listen-udp", any, "--admin", any])
-            .arg("--data-dir")
-            .arg(data)
-            .arg("--ready-file")
-            .arg(&ready_file)
-            .env("BEACOND_MUTANT", mutant)
-            .stdin(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()?;
-        let mut lines = BufReader::new(child.stderr.take().context("its words")?).lines();
-        // It says that it accepts when the file is there.
-        while !ready_file.exists() {
-            match lines.next() {
-                Some(line) => println!("{}", line?),
-                None => bail!("the daemon ended: {}", child.wait()?),
-            }
-        }
-        let words =
-            std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| println!("{line}")));
-        Ok(Self { child, words, ready: fs::read_to_string(ready_file)? })
-    }
-
-    /// An address of the ready file, which is one flat object of texts.
-    fn address(&self, name: &str) -> anyhow::Result<&str> {
-        let mut words = self.ready.split('"').skip_while(|word| *word != name);
-        words.nth(2).with_context(|| format!("no {name} in {}", self.ready))
-    }
-
-    fn stop(mut self) -> anyhow::Result<()> {
-        let pid = Pid::from_raw(i32::try_from(self.child.id())?).context("a process has a number")?;
-        kill_process(pid, Signal::TERM)?;
-        let status = self.child.wait()?;
-        // Ends with the daemon.
-        let _ = self.words.join();
-        ensure!(status.success(), "the daemon ended with {status}");
-        Ok(())
-    }
 }

@@ -4,12 +4,14 @@
 
 mod bench;
 mod check;
+mod daemon;
 mod dynamodb;
 mod engines;
 mod fuzz;
 mod interrupt;
 mod liar;
 mod packages;
+mod rehearse;
 mod stack;
 mod steps;
 mod test;
@@ -57,6 +59,8 @@ enum Chore {
     },
     /// Let a daemon ack and drop one identity in 100,000, and prove that `loadtest verify` finds it by name
     Liar,
+    /// Start engines and the daemon, run a load test against them, prove what is stored: reports in target/rehearsals
+    Rehearse(rehearse::Rehearsal),
     /// Run every fuzz target for a while
     Fuzz {
         /// How long each target runs
@@ -97,6 +101,7 @@ fn run(chore: Chore) -> anyhow::Result<()> {
         Chore::Stack(Engines::Env) => stack::print_environment(),
         Chore::Torture { words } => torture::run(&words),
         Chore::Liar => liar::run(),
+        Chore::Rehearse(rehearsal) => rehearse::run(&rehearsal),
         Chore::Fuzz { seconds, target } => fuzz::run(seconds, target.as_deref()),
     }
 }

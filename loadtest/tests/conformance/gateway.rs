@@ -10,9 +10,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync
 use std::time::{Duration, Instant};
 
 use beacon_protocol::{
-    Ack, AckLevel, BeaconRef, Goodbye, GoodbyeReason, HEADER_BYTES, Hello, MAX_FRAME_BYTES, Message,
-    OutcomeCode, Ping, Pong, Refusal, RefusalCode, SightingRef, SightingsEncoder, TimeBase, Welcome,
-    deframe_whole, set_age,
+    Ack, AckLevel, BeaconRef, HEADER_BYTES, Hello, MAX_FRAME_BYTES, Message, OutcomeCode, Ping, Pong,
+    Refusal, RefusalCode, SightingRef, SightingsEncoder, TimeBase, Welcome, deframe_whole, set_age,
 };
 
 pub(crate) use self::fault::Fault;
@@ -44,6 +43,13 @@ struct Frame {
     sightings: Vec<Sighting>,
     made_at: Instant,
     recorded: bool,
+}
+
+impl Frame {
+    fn fits(&self, terms: &Welcome) -> bool {
+        self.sightings.len() <= usize::from(terms.max_sightings)
+            && self.bytes.len() <= usize::try_from(terms.max_frame_bytes).unwrap()
+    }
 }
 
 /// How a session ended, or the attempt at one.
@@ -219,6 +225,13 @@ impl Gateway {
             *session = welcome.session;
         }
         let mut session = Session::new(link, welcome, first);
+        if self.frames.values().any(|frame| !frame.recorded && !frame.fits(&welcome)) {
+            session.say_goodbye(0);
+            if !self.has(Fault::KeepsItsEpoch) {
+                self.renumber();
+            }
+            return Err(End::Lost);
+        }
         if self.has(Fault::TakesLastAckedForRecords) {
             session.recorded.extend(first..=welcome.last_acked);
             session.next = session.next.max(welcome.last_acked + 1);
@@ -229,9 +242,7 @@ impl Gateway {
             session.second = Some(second);
         }
         if self.has(Fault::SendsAfterItsGoodbye) {
-            let goodbye = Goodbye { reason: GoodbyeReason::Leaving, deadline_ms: 1_000 };
-            session.send(&encoded(|buffer| goodbye.encode(buffer).unwrap()));
-            session.said_goodbye = true;
+            session.say_goodbye(1_000);
         }
         Ok(session)
     }
@@ -366,7 +377,7 @@ impl Gateway {
             let sightings = match self.fault {
                 Some(Fault::SendsTooManySightings) => usize::from(session.terms.max_sightings.min(64)) + 1,
                 Some(Fault::SendsLongDatagrams) => 80,
-                _ => 2,
+                _ => usize::from(session.terms.max_sightings.min(2)),
             };
             let mut frame = self.frame(session.next, sightings);
             if self.has(Fault::DamagesChecksums) {
@@ -430,8 +441,12 @@ impl Gateway {
         if reused && !self.has(Fault::KeepsItsEpoch) {
             self.renumber();
         }
+        let is_left = matches!(refusal.code, RefusalCode::SequenceReused | RefusalCode::SequenceGap);
+        if self.over_udp && is_left {
+            session.say_goodbye(0);
+        }
         let ends = if self.over_udp {
-            refusal.code.ends_udp_session() || reused || self.has(Fault::LeavesAtAnyRefusal)
+            is_left || refusal.code.ends_udp_session() || self.has(Fault::LeavesAtAnyRefusal)
         } else {
             refusal.code != RefusalCode::Busy || !self.has(Fault::StaysAfterBusyOnTcp)
         };

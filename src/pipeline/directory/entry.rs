@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use tokio::sync::Notify;
 use tokio::time::{Duration, Instant};
 
 use super::generations::Stamp;
@@ -104,11 +105,18 @@ pub(super) struct Following {
     /// When it last ended: milliseconds after `born`, plus one; 0 if it never began.
     ended_ms: AtomicU64,
     born: Instant,
+    /// Wakes who waits for it to begin.
+    turned_on: Notify,
 }
 
 impl Following {
     pub(super) fn new() -> Self {
-        Self { on: AtomicBool::new(false), ended_ms: AtomicU64::new(0), born: Instant::now() }
+        Self {
+            on: AtomicBool::new(false),
+            ended_ms: AtomicU64::new(0),
+            born: Instant::now(),
+            turned_on: Notify::new(),
+        }
     }
 
     pub(super) fn is_on(&self) -> bool {
@@ -121,6 +129,21 @@ impl Following {
             self.ended_ms.store(ended_ms.saturating_add(1), Ordering::Release);
         }
         self.on.store(on, Ordering::Release);
+        if on {
+            self.turned_on.notify_waiters();
+        }
+    }
+
+    /// Waits until it is on.
+    pub(super) async fn begun(&self) {
+        loop {
+            // Made before the question: who turns it on from there on wakes it.
+            let turned_on = self.turned_on.notified();
+            if self.is_on() {
+                return;
+            }
+            turned_on.await;
+        }
     }
 
     /// How long ago it last ended.

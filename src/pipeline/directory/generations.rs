@@ -29,6 +29,9 @@ pub(super) struct Stamp {
     generation: u64,
 }
 
+/// All counters as they stood at a moment.
+pub(super) struct Stamps(Box<[u64]>);
+
 impl Generations {
     /// As many counters as there are keys, within the bound.
     pub(super) fn new(keys: u64) -> Self {
@@ -45,6 +48,17 @@ impl Generations {
     pub(super) fn stamp<K: Hash>(&self, key: &K) -> Stamp {
         let stripe = self.stripe_of(key);
         Stamp { stripe, generation: self.generations[stripe as usize].load(Ordering::Acquire) }
+    }
+
+    /// Those of every key there is. To be taken before the store is asked.
+    pub(super) fn stamps(&self) -> Stamps {
+        Stamps(self.generations.iter().map(|generation| generation.load(Ordering::Acquire)).collect())
+    }
+
+    /// What [`Self::stamp`] would have been when `stamps` were taken.
+    pub(super) fn stamp_of<K: Hash>(&self, stamps: &Stamps, key: &K) -> Stamp {
+        let stripe = self.stripe_of(key);
+        Stamp { stripe, generation: stamps.0[stripe as usize] }
     }
 
     /// Whether no notice has come since the stamp was taken.

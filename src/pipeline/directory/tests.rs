@@ -1,5 +1,6 @@
 //! The directory against a scripted store, on a clock that stands still.
 
+mod fill;
 mod model;
 mod notices;
 mod scripted;

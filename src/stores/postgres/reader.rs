@@ -13,7 +13,7 @@ use tokio_postgres::{Row, Statement};
 
 use super::connect::{ConnectError, Connector, PostgresSettings};
 use super::failure::{store_error, unavailable};
-use super::rows::{self, SELECT_BEACON, SELECT_GATEWAY, Time};
+use super::rows::{self, SELECT_BEACON, SELECT_BEACONS_AFTER, SELECT_GATEWAY, Time};
 use super::session::Session;
 use crate::domain::beacon::{Beacon, BeaconId};
 use crate::domain::customer::CustomerId;
@@ -21,7 +21,7 @@ use crate::domain::gateway::{Gateway, GatewayId};
 use crate::domain::identity::CustomerIdentity;
 use crate::domain::time::Timestamp;
 use crate::domain::window::SPACING_US;
-use crate::ports::{PortFuture, StoreError, SystemOfRecord};
+use crate::ports::{BeaconPage, PortFuture, StoreError, SystemOfRecord};
 use crate::tasks::TaskGroup;
 
 /// One lookup in the unique index a range, whatever the planner thinks of the tables' sizes: OFFSET 0 keeps it from
@@ -134,6 +134,24 @@ impl SystemOfRecord for PostgresRecord {
         }))
     }
 
+    fn beacons(
+        &self,
+        after: Option<BeaconId>,
+        at_most: u32,
+    ) -> PortFuture<'_, Result<BeaconPage, StoreError>> {
+        Box::pin(self.ask(async move {
+            let mut buffer = [0; 36];
+            // Before every id.
+            let after = after.as_ref().map_or("", |after| after.write_text(&mut buffer));
+            let rows = self.rows(Question::BeaconsAfter, &[&after, &i64::from(at_most)]).await?;
+            let beacons: Vec<Beacon> = rows.iter().filter_map(|row| rows::beacon(row).ok()).collect();
+            let is_last = u32::try_from(rows.len()).is_ok_and(|rows| rows < at_most);
+            // A row without an id that can be read is in the next page too, if it is at the end of this one.
+            let next_after = beacons.last().map(|beacon| beacon.id).filter(|_| !is_last);
+            Ok(BeaconPage { beacons, next_after })
+        }))
+    }
+
     fn gateway(&self, id: GatewayId) -> PortFuture<'_, Result<Option<Gateway>, StoreError>> {
         Box::pin(self.ask(async move {
             let rows = self.rows(Question::Gateway, &[&id.as_str()]).await?;
@@ -206,6 +224,7 @@ struct Sessions {
 #[derive(Debug, Clone, Copy)]
 enum Question {
     Beacon,
+    BeaconsAfter,
     Gateway,
     Near,
     Newest,
@@ -217,6 +236,7 @@ impl Question {
         const TIMES: Type = Type::TIMESTAMPTZ_ARRAY;
         match self {
             Self::Beacon => (SELECT_BEACON, &[Type::TEXT]),
+            Self::BeaconsAfter => (SELECT_BEACONS_AFTER, &[Type::TEXT, Type::INT8]),
             Self::Gateway => (SELECT_GATEWAY, &[Type::TEXT]),
             Self::Near => (SELECT_NEAR, &[Type::TEXT_ARRAY, TIMES, TIMES]),
             Self::Newest => (SELECT_NEWEST, &[]),
@@ -229,7 +249,7 @@ impl Question {
 /// others.
 struct Asker {
     session: Session,
-    prepared: [Option<Statement>; 5],
+    prepared: [Option<Statement>; 6],
     /// A question was asked and its answer not read, or it failed.
     in_use: bool,
 }
@@ -256,7 +276,7 @@ impl Asker {
 impl Sessions {
     async fn open(&self) -> Result<Asker, StoreError> {
         let session = Session::open(&self.connector, &self.tasks, self.question_timeout).await?;
-        Ok(Asker { session, prepared: [const { None }; 5], in_use: false })
+        Ok(Asker { session, prepared: [const { None }; 6], in_use: false })
     }
 }
 

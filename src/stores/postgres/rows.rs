@@ -23,6 +23,11 @@ pub(super) const SELECT_BEACON: &str =
     "SELECT beacon_id, store_id, major, minor, location, location_type, status, updated_at
     FROM beacons WHERE beacon_id = $1";
 
+/// So many beacons behind an id in the order of the primary key, in the columns that [`beacon`] reads.
+pub(super) const SELECT_BEACONS_AFTER: &str =
+    "SELECT beacon_id, store_id, major, minor, location, location_type, status, updated_at
+    FROM beacons WHERE beacon_id > $1 ORDER BY beacon_id LIMIT $2";
+
 /// Every beacon, in the columns that [`beacon`] reads and the order of the ids' bytes.
 pub(super) const SELECT_BEACONS: &str =
     "SELECT beacon_id, store_id, major, minor, location, location_type, status, updated_at
@@ -36,7 +41,7 @@ pub(super) const SELECT_GATEWAY: &str =
 pub(super) const SELECT_GATEWAYS: &str =
     "SELECT gateway_id, stores, status FROM gateways ORDER BY gateway_id COLLATE \"C\"";
 
-/// A row of [`SELECT_BEACON`] or [`SELECT_BEACONS`].
+/// A row of [`SELECT_BEACON`], [`SELECT_BEACONS_AFTER`] or [`SELECT_BEACONS`].
 pub(super) fn beacon(row: &Row) -> Result<Beacon, StoreError> {
     let id: BeaconId = parsed(row, 0, "beacon_id")?;
     let read = || {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use beacon_protocol::Welcome;
+use beacon_protocol::{Goodbye, GoodbyeReason, Welcome};
 
 use super::link::Link;
 
@@ -39,7 +39,6 @@ pub(super) struct Session {
     pub(super) sent_at: Instant,
     pub(super) heard_at: Instant,
     pub(super) drains_until: Option<Instant>,
-    pub(super) said_goodbye: bool,
     /// A second one beside it, for a gateway that should not have it.
     pub(super) second: Option<Link>,
     pub(super) timeout: Timeout,
@@ -66,7 +65,6 @@ impl Session {
             sent_at: now,
             heard_at: now,
             drains_until: None,
-            said_goodbye: false,
             second: None,
             timeout: Timeout { smoothed: None, now: Duration::from_secs(1) },
             doubled_at: None,
@@ -85,6 +83,12 @@ impl Session {
     pub(super) fn send(&mut self, frame: &[u8]) {
         self.link.send(frame);
         self.sent_at = Instant::now();
+    }
+
+    pub(super) fn say_goodbye(&mut self, deadline_ms: u32) {
+        let mut goodbye = [0; 64];
+        let length = Goodbye { reason: GoodbyeReason::Leaving, deadline_ms }.encode(&mut goodbye).unwrap();
+        self.send(&goodbye[..length]);
     }
 
     /// Notes a transmission.

@@ -15,7 +15,7 @@ use crate::domain::customer::CustomerId;
 use crate::domain::gateway::{Gateway, GatewayId};
 use crate::domain::identity::CustomerIdentity;
 use crate::domain::time::Timestamp;
-use crate::ports::{BeaconCache, PortFuture, StoreError, SystemOfRecord};
+use crate::ports::{BeaconCache, BeaconPage, PortFuture, StoreError, SystemOfRecord};
 use crate::tasks::TaskGroup;
 
 pub(super) fn id(number: u8) -> BeaconId {
@@ -90,7 +90,11 @@ pub(super) struct ScriptedRecord {
     pub(super) rows: Rows,
     pub(super) down: AtomicBool,
     pub(super) asks: Gate,
+    pub(super) pages: Gate,
 }
+
+/// Rows of a page, whatever was asked for.
+pub(super) const PAGE: usize = 50;
 
 impl ScriptedRecord {
     pub(super) fn put(&self, beacon: Beacon) {
@@ -105,6 +109,23 @@ impl SystemOfRecord for ScriptedRecord {
             self.asks.pass().await;
             up(&self.down)?;
             Ok(row)
+        })
+    }
+
+    fn beacons(
+        &self,
+        after: Option<BeaconId>,
+        _at_most: u32,
+    ) -> PortFuture<'_, Result<BeaconPage, StoreError>> {
+        Box::pin(async move {
+            let mut beacons: Vec<_> = self.rows.lock().unwrap().values().cloned().collect();
+            beacons.retain(|beacon| after.is_none_or(|after| beacon.id > after));
+            beacons.sort_unstable_by_key(|beacon| beacon.id);
+            let next_after = beacons.get(PAGE).map(|_| beacons[PAGE - 1].id);
+            beacons.truncate(PAGE);
+            self.pages.pass().await;
+            up(&self.down)?;
+            Ok(BeaconPage { beacons, next_after })
         })
     }
 
@@ -201,10 +222,15 @@ impl World {
     }
 
     pub(super) fn with_tiers(tiers: TierSettings) -> Self {
+        Self::with(DirectorySettings::default(), tiers)
+    }
+
+    pub(super) fn with(settings: DirectorySettings, tiers: TierSettings) -> Self {
         let record = Arc::new(ScriptedRecord {
             rows: Mutex::default(),
             down: AtomicBool::new(false),
             asks: Gate::new(),
+            pages: Gate::new(),
         });
         let cache = Arc::new(ScriptedCache {
             rows: Mutex::default(),
@@ -214,7 +240,7 @@ impl World {
             forgets: Gate::new(),
         });
         let directory = Directory::of_beacons(
-            DirectorySettings::default(),
+            settings,
             tiers,
             TaskGroup::new("directory"),
             Arc::clone(&record) as Arc<dyn SystemOfRecord>,

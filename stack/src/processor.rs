@@ -7,27 +7,26 @@ const TICKS_PER_SECOND: f64 = 100.0;
 
 /// Processor time since a process's start.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Usage {
+pub struct Usage {
     ticks: u64,
 }
 
 impl Usage {
     /// Seconds from `before` to this.
-    pub(crate) fn since(self, before: Self) -> f64 {
+    pub fn since(self, before: Self) -> f64 {
         self.ticks.saturating_sub(before.ticks) as f64 / TICKS_PER_SECOND
     }
 }
 
 /// Of a process without its children.
-pub(crate) fn of_process(pid: u32) -> Usage {
+pub fn of_process(pid: u32) -> Usage {
     Usage { ticks: Stat::read(&pid.to_string()).map_or(0, |stat| stat.own_ticks) }
 }
 
 /// Of a process and its children, also those that have ended.
-pub(crate) fn of_tree(pid: u32) -> Usage {
+pub fn of_tree(pid: u32) -> Usage {
     let mut ticks = Stat::read(&pid.to_string()).map_or(0, |stat| stat.own_ticks + stat.ended_children_ticks);
-    let processes = fs::read_dir("/proc").expect("Linux's /proc");
-    for process in processes.filter_map(Result::ok) {
+    for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let stat = process.file_name().to_str().and_then(Stat::read);
         ticks += stat.filter(|stat| stat.parent == pid).map_or(0, |stat| stat.own_ticks);
     }
@@ -35,7 +34,7 @@ pub(crate) fn of_tree(pid: u32) -> Usage {
 }
 
 /// Of the programs that this one ran and that have ended.
-pub(crate) fn of_children() -> Usage {
+pub fn of_children() -> Usage {
     Usage { ticks: Stat::read("self").map_or(0, |stat| stat.ended_children_ticks) }
 }
 
