@@ -9,6 +9,7 @@
 )]
 #![cfg(unix)]
 
+#[path = "../harness/beacond.rs"]
 mod beacond;
 mod broken_gateways;
 mod broken_servers;

@@ -6,14 +6,19 @@
     reason = "helpers of tests: what is unexpected should stop right there"
 )]
 
+#[path = "../harness/beacond.rs"]
+mod beacond;
 mod daemon;
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use serde_json::Value;
 
+use self::beacond::Beacond;
 use self::daemon::{Daemon, Script};
 
 /// Twenty gateways, 1,000 sightings a second in 200 frames, all of them eligible.
@@ -105,6 +110,39 @@ fn a_stall_of_the_target_is_in_the_corrected_times_and_the_generator_is_not_late
 }
 
 #[test]
+fn a_daemon_that_is_stopped_for_a_moment_is_in_the_corrected_times_and_hidden_by_the_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let (registry, results) = (directory.path().join("registry"), directory.path().join("run"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_loadtest"));
+    command.args(["registry", "--scenario", "smoke", "--into"]).arg(&registry);
+    let written = command.args(SMALL.iter().flat_map(|setting| ["--set", setting])).output().unwrap();
+    assert!(written.status.success(), "{}", text(&written));
+    let beacond = Beacond::start(&registry.join("beacons.csv"));
+    // Twenty frames, one a gateway, wait for the stop itself: fewer than one in a hundred.
+    let often = ["--set", "sessions.report_every=50ms", "--set", "sessions.in_flight=1"];
+    let mut child =
+        loadtest(&beacond.target("tcp"), &results, &[&["--duration", "10s"], &often[..]].concat())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.trim_start().starts_with("5/10 s")), "no word at half time");
+    beacond.signal(Signal::STOP);
+    std::thread::park_timeout(Duration::from_millis(1_400));
+    beacond.signal(Signal::CONT);
+    let said: Vec<String> = lines.collect();
+    assert_eq!(child.wait().unwrap().code(), Some(1), "{said:#?}");
+    let report = report(&results);
+    let p99 = |metric: &str| number(&report, &format!("/latencies/{metric}/p99"));
+    assert!(p99("ack") > 1_000_000, "{said:#?}");
+    assert!(p99("ack_uncorrected") < 300_000, "{said:#?}");
+    assert!(p99("lag") < 100_000, "{said:#?}");
+    assert_eq!((number(&report, "/counts/lost"), number(&report, "/counts/wrong")), (0, 0));
+    let page = std::fs::read_to_string(results.join("report.md")).unwrap();
+    assert!(page.contains("| ack (corrected) |") && page.contains("| ack (uncorrected) |"), "{page}");
+}
+
+#[test]
 fn a_generator_that_got_no_processor_proves_nothing() {
     let daemon = Daemon::serve(Script::default());
     let directory = tempfile::tempdir().unwrap();
@@ -114,9 +152,9 @@ fn a_generator_that_got_no_processor_proves_nothing() {
         .spawn()
         .unwrap();
     wait_until(|| daemon.sightings() > 1_500);
-    signal(&child, rustix::process::Signal::STOP);
+    signal(&child, Signal::STOP);
     std::thread::park_timeout(Duration::from_millis(1_500));
-    signal(&child, rustix::process::Signal::CONT);
+    signal(&child, Signal::CONT);
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(3), "{}", text(&output));
     let report = report(directory.path());
@@ -174,7 +212,7 @@ fn somebody_who_interrupts_gets_a_report_all_the_same() {
         .spawn()
         .unwrap();
     wait_until(|| daemon.sightings() > 2_000);
-    signal(&child, rustix::process::Signal::INT);
+    signal(&child, Signal::INT);
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130), "{}", text(&output));
     let report = report(directory.path());
@@ -239,6 +277,6 @@ fn wait_until(condition: impl Fn() -> bool) {
     }
 }
 
-fn signal(child: &Child, signal: rustix::process::Signal) {
+fn signal(child: &Child, signal: Signal) {
     rustix::process::kill_process(rustix::process::Pid::from_child(child), signal).unwrap();
 }

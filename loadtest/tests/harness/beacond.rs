@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -62,10 +63,13 @@ impl Beacond {
         format!("{scheme}://{address}")
     }
 
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
     /// Ends it as an operator would; where its data are.
     pub(crate) fn stop(mut self) -> TempDir {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.signal(Signal::TERM);
         assert_eq!(self.child.wait().unwrap().code(), Some(0), "the daemon left something undone");
         std::mem::replace(&mut self.home, tempfile::tempdir().unwrap())
     }
