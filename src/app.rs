@@ -193,7 +193,6 @@ impl Daemon {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
         let refreshes = TaskGroup::new("refreshes");
         let Stores { record, dead_letters, health, postgres, postgres_unchecked, .. } = stores;
-        let shared_cache = stores.beacon_cache.is_some();
         let ports = PipelinePorts {
             record: Arc::clone(&record),
             beacon_cache: stores.beacon_cache,
@@ -210,7 +209,6 @@ impl Daemon {
             pipeline: Arc::clone(&pipeline),
             record,
             clock: Arc::clone(&clock),
-            shared_cache,
             postgres,
             unchecked: postgres_unchecked.then(|| Arc::clone(&health.postgres_wrong)),
             snapshot: data_dir.path().join(SNAPSHOT_FILE),

@@ -18,7 +18,7 @@ use std::time::Instant;
 const ROUNDS: usize = 3;
 /// Simulated, at 100,000 sightings/s.
 const DURATION: &str = "100s";
-/// What the goal is: issue 5 of the project.
+/// The goals.
 const GOAL_PER_SECOND: f64 = 1_000_000.0;
 const GOAL_MEGABYTES: f64 = 400.0;
 const READ_BYTES: usize = 1 << 20;

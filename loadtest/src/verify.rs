@@ -118,6 +118,7 @@ pub(crate) fn run(arguments: &VerifyArguments, out: &mut impl Write) -> Result<E
         .build()
         .context("starting the runtime")?;
     let reading = arguments.admin.as_ref().map(|admin| rest(&runtime, admin, until)).transpose()?;
+    let read_at_us = clock::now_us();
     let sieve = Arc::new(Sieve::new(&mut survey));
     let mut stores: Vec<(String, Held)> = Vec::new();
     for source in &sources {
@@ -147,7 +148,7 @@ pub(crate) fn run(arguments: &VerifyArguments, out: &mut impl Write) -> Result<E
     }
     if let Some(reading) = reading {
         // Seconds are cut.
-        let started_at_us = clock::now_us() - micros(reading.uptime_s + 1);
+        let started_at_us = read_at_us - micros(reading.uptime_s + 1);
         let covers_the_run = started_at_us <= survey.began_at_us;
         findings.extend(reading.findings(&survey.answered, covers_the_run));
         remarks.extend(reading.remarks());

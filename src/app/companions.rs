@@ -31,6 +31,12 @@ const PAST_LONGEST_WAIT: Duration = Duration::from_secs(2);
 const FOLLOWED_TIMEOUT: Duration = Duration::from_secs(3);
 const FOLLOWED_LOOK: Duration = Duration::from_millis(5);
 
+/// How long a start waits until beacons are in memory: a million take three to eight seconds.
+const FILLED_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Beacons that are kept once more at a stop, at most: it does not wait for millions of them.
+const KEPT_AT_STOP: u64 = 200_000;
+
 /// How often a PostgreSQL that was not there at the start is looked at until it is right.
 const CHECK_EVERY: Duration = Duration::from_secs(5);
 
@@ -43,8 +49,6 @@ pub(super) struct Companions {
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) record: Arc<dyn SystemOfRecord>,
     pub(super) clock: Arc<dyn Clock>,
-    /// Whether a cache that daemons share is asked before the system of record.
-    pub(super) shared_cache: bool,
     /// Where changes are told, if they are.
     pub(super) postgres: Option<PostgresRecordSettings>,
     /// Where to say what is wrong with PostgreSQL, if that is still to be seen.
@@ -65,6 +69,8 @@ impl Companions {
             }
         });
         let (tasks, stop) = (&background.tasks, &background.stop);
+        // Cancelled when all beacons are in memory.
+        let filled = CancellationToken::new();
         tasks.spawn(Arc::clone(self.pipeline.beacons()).settle_owed(stop.clone()));
         if let Some(postgres) = &self.postgres {
             let wrong = |error| StartError::wrong("postgres", &error);
@@ -72,24 +78,35 @@ impl Companions {
             let follow = BeaconChangesTask::new(&postgres.server, postgres.follow, changes).map_err(wrong)?;
             tasks.spawn(follow.run(tasks.clone(), stop.clone()));
             let beacons = Arc::clone(self.pipeline.beacons());
-            tasks.spawn(beacons.fill(Arc::clone(&self.record), stop.clone()));
+            let fill = beacons.fill(Arc::clone(&self.record), stop.clone());
+            let is_filled = filled.clone().drop_guard();
+            tasks.spawn(async move {
+                fill.await;
+                drop(is_filled);
+            });
             if let Some(wrong) = &self.unchecked {
                 tasks.spawn(check_later(postgres.clone(), Arc::clone(wrong), background.clone()));
             }
             let care = TableCare::new(&postgres.server).map_err(wrong)?;
             tasks.spawn(care.run(tasks.clone(), stop.clone()));
-            // It may hold what changed while nobody followed: it is not asked before that is known.
-            if self.shared_cache && self.unchecked.is_none() {
-                runtime.block_on(self.followed());
+            // A shared cache may hold what changed while nobody followed: it is not asked before that is known.
+            if self.unchecked.is_none() && runtime.block_on(self.followed()) {
+                runtime.block_on(in_memory(&filled));
             }
         }
         tasks.spawn(try_again(Arc::clone(&self.pipeline), stop.clone()));
         let (companions, stopped) = (self.clone(), stop.clone());
         tasks.spawn(async move {
-            while stopped.run_until_cancelled(sleep(companions.snapshot_every)).await.is_some() {
+            // The first one as soon as there is something to keep.
+            let first = filled.run_until_cancelled(sleep(companions.snapshot_every));
+            let mut waited = stopped.run_until_cancelled(first).await.is_some();
+            while waited {
+                companions.keep_snapshot().await;
+                waited = stopped.run_until_cancelled(sleep(companions.snapshot_every)).await.is_some();
+            }
+            if companions.pipeline.beacons().counts().entries <= KEPT_AT_STOP {
                 companions.keep_snapshot().await;
             }
-            companions.keep_snapshot().await;
         });
         Ok(())
     }
@@ -117,18 +134,18 @@ impl Companions {
         }
     }
 
-    /// Waits until every change of the last day has been told, where the system of record can be asked at all.
-    async fn followed(&self) {
+    /// Waits until every change of the last day has been told, and returns whether it has.
+    async fn followed(&self) -> bool {
         let told = async {
             while !self.pipeline.beacons().counts().followed {
                 sleep(FOLLOWED_LOOK).await;
             }
         };
-        if timeout(FOLLOWED_TIMEOUT, told).await.is_err() {
-            tracing::warn!(
-                "changes of beacons are not told yet: what the shared cache says is confirmed beside its use"
-            );
+        let is_told = timeout(FOLLOWED_TIMEOUT, told).await.is_ok();
+        if !is_told {
+            tracing::warn!("changes of beacons are not told yet: they are looked up again and again");
         }
+        is_told
     }
 
     async fn keep_snapshot(&self) {
@@ -174,6 +191,13 @@ impl Companions {
                 }
             }
         });
+    }
+}
+
+/// Waits until beacons are in memory: gateways that return all at once would ask about each of them.
+async fn in_memory(filled: &CancellationToken) {
+    if timeout(FILLED_TIMEOUT, filled.cancelled()).await.is_err() {
+        tracing::warn!("beacons are not in memory yet: those that are missing are looked up one by one");
     }
 }
 

@@ -140,6 +140,11 @@ fn a_daemon_that_is_stopped_for_a_moment_is_in_the_corrected_times_and_hidden_by
     assert_eq!((number(&report, "/counts/lost"), number(&report, "/counts/wrong")), (0, 0));
     let page = std::fs::read_to_string(results.join("report.md")).unwrap();
     assert!(page.contains("| ack (corrected) |") && page.contains("| ack (uncorrected) |"), "{page}");
+    let home = beacond.stop();
+    let mut verify = Command::new(env!("CARGO_BIN_EXE_loadtest"));
+    verify.arg("verify").arg(&results).arg("--sqlite").arg(home.path().join("data/beacond.sqlite3"));
+    let verified = verify.env_remove("BEACOND_POSTGRES_URL").output().unwrap();
+    assert_eq!(verified.status.code(), Some(0), "{}", text(&verified));
 }
 
 #[test]
