@@ -1,6 +1,7 @@
 //! `cargo xtask rehearse`: a load test with all that belongs to it on this machine, from empty stores to the proof.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
@@ -17,6 +18,9 @@ use crate::steps::Steps;
 use crate::tools::{cargo, target};
 
 const CONFIGURATION: &str = "[stores]\nrecord = \"postgres\"\ncache = \"redis\"\nevents = \"dynamodb\"\n[dynamodb]\ntable = \"CustomerEvents\"\n";
+
+/// Anybody's first settings of a PostgreSQL that has work to do.
+const POSTGRES_SETTINGS: &str = "shared_buffers = '1GB'\nmax_wal_size = '4GB'\n";
 
 /// What is rehearsed.
 #[derive(Debug, Args)]
@@ -98,7 +102,11 @@ impl Drop for Events {
 impl Stores {
     fn start(rehearsal: &Rehearsal, home: &Path, built: &Path, dynoxide: &Path) -> anyhow::Result<Self> {
         fs::create_dir_all(home)?;
-        let postgres = Postgres::start(&home.join("postgres"))?;
+        let mut postgres = Postgres::start(&home.join("postgres"))?;
+        let settings = postgres.data_directory().join("postgresql.auto.conf");
+        OpenOptions::new().append(true).open(settings)?.write_all(POSTGRES_SETTINGS.as_bytes())?;
+        postgres.stop_fast()?;
+        postgres.start_again()?;
         let redis = Redis::start(&home.join("redis"))?;
         let (events, endpoint) = if rehearsal.stub {
             let ready_file = home.join("stub");

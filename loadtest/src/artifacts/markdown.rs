@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::words::{self, LATENCIES};
-use crate::figures::{count, microseconds, rate};
+use crate::figures::{bytes, count, microseconds, rate};
 use crate::measurement::{Latency, Measurement};
 use crate::slo::measured_text;
 
@@ -21,6 +21,10 @@ fn write(page: &mut String, measurement: &Measurement) -> std::fmt::Result {
     writeln!(page, "{}\n", cell(&words::run_line(measurement)))?;
     for reason in &verdict.invalid_because {
         writeln!(page, "- **Invalid:** {}", cell(reason))?;
+    }
+    for (part, store) in stamp.stores.iter().filter(|(_, store)| words::is_stub(store)) {
+        let (part, store) = (words::store_part(part), cell(store));
+        writeln!(page, "- **{store}** stood in for the {part}: nothing here is said of a real one.")?;
     }
     for caveat in &verdict.caveats {
         writeln!(page, "- Caveat: {}", cell(caveat))?;
@@ -52,6 +56,20 @@ fn write(page: &mut String, measurement: &Measurement) -> std::fmt::Result {
         rate(counts.acked_measured, window.measured_s),
         window.measured_s,
         count(counts.wrong),
+    )?;
+    let stores: Vec<String> =
+        stamp.stores.iter().map(|(part, store)| format!("{}: {store}", words::store_part(part))).collect();
+    let host = &stamp.host;
+    writeln!(
+        page,
+        "\n{}. {}, {} cores, {}, kernel {}; loadtest {} of revision {}.",
+        cell(&stores.join("; ")),
+        cell(&host.processor),
+        host.cores,
+        bytes(host.memory_bytes),
+        cell(&host.kernel),
+        cell(&stamp.version),
+        cell(&stamp.revision),
     )
 }
 
@@ -71,7 +89,8 @@ mod tests {
         assert!(page.starts_with("# ten-million-lunch: FAIL\n"), "{page}");
         assert!(page.contains("| ack.p99&lt;1s | ") && page.contains("| yes |"), "{page}");
         assert!(page.contains("| ack.p99.9&lt;1s | ") && page.contains("| **no** |"), "{page}");
-        assert!(page.contains("dynamodb-stub"), "{page}");
+        assert!(page.contains("- **dynamodb-stub** stood in for the store of events: "), "{page}");
+        assert!(page.contains("; store of events: dynamodb-stub; "), "{page}");
     }
 
     #[test]

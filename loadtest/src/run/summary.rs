@@ -7,7 +7,7 @@ use super::arguments::RunArguments;
 use super::stamp::Surroundings;
 use crate::figures::{count, microseconds, rate};
 use crate::measurement::{Measurement, VerdictKind};
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, Visits};
 use crate::slo;
 use crate::target::listed;
 
@@ -24,14 +24,17 @@ pub(crate) fn introduce(
     let population = &scenario.population;
     let present = f64::from(population.customers) * population.present;
     let at_level_one = present / population.sighted_every.as_secs_f64();
+    let sightings = match population.visits {
+        Visits::Random => format!("about {at_level_one:.0} sightings/s at level 1"),
+        Visits::EachOnce => "each customer once".to_owned(),
+    };
     writeln!(
         out,
-        "loadtest run {}: {} customers, {} restaurants, {} gateways, about {:.0} sightings/s at level 1, for {}",
+        "loadtest run {}: {} customers, {} restaurants, {} gateways, {sightings}, for {}",
         scenario.name,
         count(population.customers.into()),
         count(population.stores.into()),
         count(population.gateways.into()),
-        at_level_one,
         scenario.load.duration,
     )?;
     writeln!(out, "  to {}; seed {}, shard {}", listed(&arguments.target), scenario.seed, arguments.shard)?;
