@@ -81,7 +81,7 @@ fn generate(batch: &str) -> Generated {
     let text = String::from_utf8(output.stdout).unwrap();
     let number_before = |words: &str| -> f64 {
         let before = &text[..text.find(words).unwrap()];
-        let digits = before.rsplit(' ').next().unwrap().replace(',', "");
+        let digits = before.rsplit(char::is_whitespace).next().unwrap().replace(',', "");
         digits.parse().unwrap()
     };
     Generated {

@@ -20,8 +20,8 @@ use crate::run::{self, RunArguments};
 const SHORTEST_STEP: Duration = Duration::from_secs(10);
 
 const EXIT_CODES: &str = "\
-Each step is a whole run, warm-up included, into a directory of its own. A step whose run is INVALID does not hold: what the
-generator cannot send is not proven. The load that is found has held twice.
+Each step is a whole run, warm-up included, into a directory of its own in --out (loadtest-find-max). A step whose run
+is INVALID does not hold: what the generator cannot send is not proven. The load that is found has held twice.
 
 Exit codes: 0 a load was found, 1 none holds, and those of `loadtest run` for what keeps a step from being run";
 
@@ -36,7 +36,7 @@ pub(crate) struct FindMaxArguments {
     /// Where to begin [default: 1,000 sightings/s, or a scale of 0.01].
     #[arg(long, value_name = "LOAD", value_parser = run::positive)]
     pub(crate) from: Option<f64>,
-    /// Where to end at the latest [default: 10,000,000 sightings/s, or a scale of 1].
+    /// Where to end at the latest [default: what the population can make, or a scale of 1].
     #[arg(long, value_name = "LOAD", value_parser = run::positive)]
     pub(crate) to: Option<f64>,
     /// How close the answer is to be: the lowest load that failed is at most so much above it.
@@ -87,11 +87,13 @@ pub(crate) fn run(arguments: &FindMaxArguments, out: &mut impl Write) -> Result<
         ));
     }
     let (first, most) = match arguments.by {
-        By::Rate => (1_000.0, 10_000_000.0),
-        By::Scale => (0.01, 1.0),
+        By::Rate => {
+            let possible = run::most_rate(&scenario);
+            (1_000.0, arguments.to.unwrap_or(possible).min(possible))
+        }
+        By::Scale => (0.01, arguments.to.unwrap_or(1.0)),
     };
-    let mut search =
-        Search::new(arguments.from.unwrap_or(first), arguments.to.unwrap_or(most), arguments.resolution);
+    let mut search = Search::new(arguments.from.unwrap_or(first), most, arguments.resolution);
     let directory = arguments.run.out.clone().unwrap_or_else(|| PathBuf::from("loadtest-find-max"));
     let mut found =
         Found { by: arguments.by, highest: None, resolution: arguments.resolution, steps: Vec::new() };
@@ -111,7 +113,7 @@ pub(crate) fn run(arguments: &FindMaxArguments, out: &mut impl Write) -> Result<
     }
     found.highest = search.found();
     write_json(&directory, &found)?;
-    conclude(&found, out).context("cannot print")?;
+    conclude(&found, most, out).context("cannot print")?;
     Ok(match (interrupted, found.highest) {
         (true, _) => Ending::Interrupted,
         (false, Some(_)) => Ending::Good,
@@ -177,8 +179,13 @@ fn line(by: By, step: &StepResult, out: &mut impl Write) -> io::Result<()> {
     out.flush()
 }
 
-fn conclude(found: &Found, out: &mut impl Write) -> io::Result<()> {
+fn conclude(found: &Found, most: f64, out: &mut impl Write) -> io::Result<()> {
     match found.highest {
+        Some(load) if load >= most => writeln!(
+            out,
+            "\n{} holds, the highest load that was to be tried; more: --to, or population.customers",
+            shown(found.by, load)
+        ),
         Some(load) => writeln!(
             out,
             "\nhighest load that holds: {} ({:.0}% apart from one that does not)",

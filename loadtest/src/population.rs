@@ -19,6 +19,9 @@ use self::signal::Signals;
 use crate::level::Levels;
 use crate::scenario::{PopulationPlan, Scenario};
 
+/// The largest share of customers that are there: not everybody can be, since somebody has to be able to come.
+pub(crate) const MOST_PRESENT: f64 = 0.95;
+
 /// What all chains of a run share.
 #[derive(Debug)]
 pub(crate) struct Population {

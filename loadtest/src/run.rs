@@ -40,7 +40,7 @@ use anyhow::Context;
 pub(crate) use self::arguments::{RunArguments, ScenarioArguments, Shard, positive, share};
 use self::conduct::Order;
 use self::engine::Ended;
-pub(crate) use self::plan::scenario;
+pub(crate) use self::plan::{most_rate, scenario};
 use self::stores::Stores;
 use crate::artifacts;
 use crate::clock::now_us;

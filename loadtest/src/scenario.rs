@@ -222,8 +222,9 @@ impl Scenario {
 
     /// What is wrong with it as a whole, if anything is: one line that names the keys.
     pub(crate) fn refusal(&self) -> Option<String> {
-        let Self { population, shares, sessions, load, offline, verdict, .. } = self;
+        let Self { population, shares, sessions, load, offline, sample, verdict, .. } = self;
         let is_share = |share: f64| (0.0..=1.0).contains(&share);
+        let is_rate = |rate: f64| rate == 0.0 || (0.001..=1e6).contains(&rate);
         let rules = [
             (population.customers >= 1, "population.customers must be 1 or more"),
             ((1..=MAX_GATEWAYS).contains(&population.gateways), "population.gateways must be 1 to 100000"),
@@ -270,6 +271,10 @@ impl Scenario {
                 "the level of load.stages must be 0 to 100",
             ),
             (is_share(offline.gateways), "offline.gateways is a share: 0 to 1"),
+            (
+                [sample.stored_per_second, sample.reads_per_second].iter().all(|rate| is_rate(*rate)),
+                "sample.stored_per_second and sample.reads_per_second must be 0, or 0.001 to 1000000",
+            ),
             (is_share(verdict.lag_share), "verdict.lag_share is a share: 0 to 1"),
         ];
         rules.into_iter().find(|(holds, _)| !holds).map(|(_, rule)| rule.to_owned())

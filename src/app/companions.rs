@@ -78,12 +78,7 @@ impl Companions {
             let follow = BeaconChangesTask::new(&postgres.server, postgres.follow, changes).map_err(wrong)?;
             tasks.spawn(follow.run(tasks.clone(), stop.clone()));
             let beacons = Arc::clone(self.pipeline.beacons());
-            let fill = beacons.fill(Arc::clone(&self.record), stop.clone());
-            let is_filled = filled.clone().drop_guard();
-            tasks.spawn(async move {
-                fill.await;
-                drop(is_filled);
-            });
+            tasks.spawn(beacons.fill(Arc::clone(&self.record), filled.clone(), stop.clone()));
             if let Some(wrong) = &self.unchecked {
                 tasks.spawn(check_later(postgres.clone(), Arc::clone(wrong), background.clone()));
             }

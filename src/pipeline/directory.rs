@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use moka::future::Cache;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Duration, Instant, timeout_at};
 
 use self::availability::{Availability, Try};
@@ -120,6 +120,8 @@ pub struct Directory<K, V> {
     entries: Cache<K, Arc<Entry<V>>>,
     generations: Generations,
     following: Following,
+    /// For who fills memory: what is there is old.
+    asked_anew: Notify,
     load: Load<K, V>,
     shared: Option<SharedTier<K, V>>,
     settings: DirectorySettings,
@@ -158,6 +160,7 @@ where
             entries: Cache::new(settings.max_entries),
             generations: Generations::new(settings.max_entries),
             following: Following::new(),
+            asked_anew: Notify::new(),
             load,
             shared: shared.map(|port| SharedTier::new(port, &tiers, settings.retry_after)),
             settings,
@@ -225,6 +228,7 @@ where
         for (key, _) in &self.entries {
             self.generations.notice(&*key);
         }
+        self.asked_anew.notify_one();
     }
 
     /// What it has counted, and what is so now.

@@ -216,6 +216,11 @@ fn beacons_are_read_page_by_page_without_those_that_break_the_model() {
     let scene = scene();
     scene.sql("UPDATE beacons SET location = E'a\\tb' WHERE minor = 2");
     scene.sql("INSERT INTO beacons (beacon_id, store_id, major, minor) VALUES ('none', 's', 0, 0)");
+    // A look-up by its id does not find it.
+    let in_capitals = beacon_id(0xab).to_string().to_uppercase();
+    scene.sql(&format!(
+        "INSERT INTO beacons (beacon_id, store_id, major, minor) VALUES ('{in_capitals}', 's', 0, 9)"
+    ));
     runtime().block_on(async {
         let reader = reader(&scene.settings(), reader_settings()).unwrap();
         let mut pages = Vec::new();
@@ -228,7 +233,7 @@ fn beacons_are_read_page_by_page_without_those_that_break_the_model() {
                 break;
             }
         }
-        // The bad one stands beside the third; after the fourth only what has no id is left.
+        // The bad one stands beside the third; behind the fourth is only what is left out.
         assert_eq!(pages, [vec![0, 1], vec![3], vec![]]);
     });
 }

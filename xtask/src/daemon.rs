@@ -1,5 +1,6 @@
 //! A daemon that a chore starts, whose words go to the terminal.
 
+use std::env;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -10,6 +11,17 @@ use anyhow::{Context, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
 const ANY: &str = "127.0.0.1:0";
+
+/// A program of the project, without the settings that this process may have in its environment.
+pub(crate) fn program(file: impl AsRef<Path>) -> Command {
+    let mut command = Command::new(file.as_ref());
+    for (name, _) in env::vars_os() {
+        if name.to_string_lossy().starts_with("BEACOND_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
 
 /// Dropped, it is told to stop, and waited for.
 #[derive(Debug)]

@@ -4,9 +4,10 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, program};
+use crate::interrupt;
 use crate::steps::Steps;
 use crate::tools::{cargo, target};
 use crate::torture;
@@ -63,14 +64,13 @@ struct Trial {
 
 impl Trial {
     fn run(&self, mutant: &str, expected: i32) -> anyhow::Result<()> {
+        interrupt::check()?;
         let (registry, data, results) =
             (self.home.join("registry"), self.home.join("data"), self.home.join("run"));
         succeed(self.loadtest("registry").arg("--into").arg(&registry))?;
         let beacons = registry.join("beacons.csv");
-        succeed(
-            Command::new(&self.beacond).args(["beacon", "import"]).arg(beacons).arg("--data-dir").arg(&data),
-        )?;
-        let mut serve = Command::new(&self.beacond);
+        succeed(program(&self.beacond).args(["beacon", "import"]).arg(beacons).arg("--data-dir").arg(&data))?;
+        let mut serve = program(&self.beacond);
         let daemon = Daemon::start(serve.arg("serve").env("BEACOND_MUTANT", mutant), &data)?;
         let store = data.join("beacond.sqlite3");
         succeed(
@@ -81,7 +81,7 @@ impl Trial {
                 .arg("--out")
                 .arg(&results),
         )?;
-        let mut verify = Command::new(&self.loadtest);
+        let mut verify = program(&self.loadtest);
         verify.arg("verify").arg(&results).arg("--sqlite").arg(store);
         // It waits until nothing waits for the store.
         let verified = verify.args(["--wait", "180s", "--admin", &daemon.admin()?]).output()?;
@@ -94,7 +94,7 @@ impl Trial {
     }
 
     fn loadtest(&self, word: &str) -> Command {
-        let mut command = Command::new(&self.loadtest);
+        let mut command = program(&self.loadtest);
         command.args([word, "--scenario", "ten-million-census"]);
         command.args(SCENARIO.iter().flat_map(|setting| ["--set", setting]));
         command
@@ -102,7 +102,7 @@ impl Trial {
 }
 
 fn succeed(command: &mut Command) -> anyhow::Result<()> {
-    let status = command.stdin(Stdio::null()).status()?;
+    let status = interrupt::status(command.stdin(Stdio::null()))?.context("interrupted")?;
     ensure!(status.success(), "{command:?} ended with {status}");
     Ok(())
 }

@@ -11,7 +11,7 @@ use beacon_stack::processor::{Usage, of_children, of_tree};
 use beacon_stack::{DynamoDb, DynamoDbEngine, Postgres, Redis, variables};
 use clap::Args;
 
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, program};
 use crate::engines;
 use crate::interrupt;
 use crate::steps::Steps;
@@ -36,7 +36,7 @@ pub(crate) struct Rehearsal {
     /// The development profile's programs
     #[arg(long)]
     dev: bool,
-    /// Further words for `loadtest run`, or with `--set` for `loadtest registry` too
+    /// Further words for `loadtest run`; `--set`, `--seed` and `--gateways` are for `loadtest registry` too
     #[arg(last = true)]
     words: Vec<String>,
 }
@@ -218,8 +218,13 @@ impl Stage<'_> {
         let mut words = vec!["--scenario", &self.rehearsal.scenario, "--scale", &self.rehearsal.scale];
         let mut given = self.rehearsal.words.iter();
         while let Some(word) = given.next() {
-            if ["--set", "--seed", "--gateways"].contains(&word.as_str()) {
-                words.extend([word, given.next().context("a word without its value")?.as_str()]);
+            let name = word.split('=').next().unwrap_or(word);
+            if !["--set", "--seed", "--gateways"].contains(&name) {
+                continue;
+            }
+            words.push(word);
+            if name == word {
+                words.push(given.next().context("a word without its value")?);
             }
         }
         Ok(words)
@@ -249,7 +254,7 @@ impl Stage<'_> {
     }
 
     fn program(&self, name: &str) -> Command {
-        let mut command = Command::new(self.built.join(name));
+        let mut command = program(self.built.join(name));
         let variables = self.stores.environment.iter().map(|(name, value)| (name, value));
         command.envs(variables).stdin(Stdio::null());
         command

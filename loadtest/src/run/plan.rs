@@ -1,7 +1,9 @@
 //! A run as it was asked for, checked: the scenario with everything that goes over it.
 
 use crate::ending::Failure;
-use crate::scenario::{self, Scenario, Span};
+use crate::level::Levels;
+use crate::population::MOST_PRESENT;
+use crate::scenario::{self, Scenario, Span, Visits};
 
 use super::arguments::{RunArguments, ScenarioArguments};
 use super::stores::Stores;
@@ -97,14 +99,27 @@ fn missing(figure: &str, arguments: &RunArguments, stores: &Stores) -> Option<&'
 /// The share of customers that makes so many sightings a second.
 fn present(scenario: &Scenario, rate: f64) -> Result<f64, Failure> {
     let population = &scenario.population;
-    let present = rate * population.sighted_every.as_secs_f64();
-    let share = present / f64::from(population.customers);
-    if share > 1.0 {
+    if population.visits == Visits::EachOnce {
+        return Err(Failure::Usage(
+            "--rate does not go with population.visits = \"each-once\": how often customers come follows from \
+             load.duration"
+                .to_owned(),
+        ));
+    }
+    let most = most_rate(scenario);
+    if rate > most {
         let customers = population.customers;
         return Err(Failure::Usage(format!(
-            "--rate {rate}: {present:.0} customers would have to be there at once, of {customers}; set \
+            "--rate {rate}: {customers} customers make {most:.0} sightings/s at most at the highest level; set \
              population.customers, or --scale"
         )));
     }
-    Ok(share)
+    Ok(rate * population.sighted_every.as_secs_f64() / f64::from(population.customers))
+}
+
+/// The highest `--rate` that the population can make, also where the level is highest.
+pub(crate) fn most_rate(scenario: &Scenario) -> f64 {
+    let population = &scenario.population;
+    let highest_level = Levels::of(&scenario.load).highest().max(1.0);
+    MOST_PRESENT * f64::from(population.customers) / highest_level / population.sighted_every.as_secs_f64()
 }

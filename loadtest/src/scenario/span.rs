@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+/// What is longer is a slip, and in microseconds may be more than there are numbers.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
 /// A length of time that is text in files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Span(pub(crate) Duration);
@@ -47,8 +50,12 @@ impl Serialize for Span {
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        humantime::parse_duration(&text).map(Self).map_err(|error| {
+        let span = humantime::parse_duration(&text).map_err(|error| {
             serde::de::Error::custom(format!("{text:?} is no length of time such as \"45s\": {error}"))
-        })
+        })?;
+        if span > LONGEST {
+            return Err(serde::de::Error::custom(format!("{text:?} is longer than 366 days")));
+        }
+        Ok(Self(span))
     }
 }

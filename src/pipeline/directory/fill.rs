@@ -25,16 +25,26 @@ const PAGE_AGAIN_FIRST: Duration = Duration::from_millis(100);
 const PAGE_AGAIN_LONGEST: Duration = Duration::from_secs(5);
 
 impl Directory<BeaconId, Beacon> {
-    /// Takes every beacon into memory, until it holds as many as it may or `stop`; to be run once, by one task. Begins
-    /// as soon as changes are told: from there on a copy is good for a day, and before it would be for two seconds.
-    /// Where changes are never told it does nothing.
-    pub async fn fill(self: Arc<Self>, record: Arc<dyn SystemOfRecord>, stop: CancellationToken) {
+    /// Takes every beacon into memory, up to what it may hold, and again whenever all are to be asked about anew; to be
+    /// run by one task, until `stop`. Begins as soon as changes are told: from there on a copy is good for a day, and
+    /// before it would be for two seconds. Where changes are never told it does nothing. Cancels `filled` when memory has
+    /// been filled for the first time.
+    pub async fn fill(
+        self: Arc<Self>,
+        record: Arc<dyn SystemOfRecord>,
+        filled: CancellationToken,
+        stop: CancellationToken,
+    ) {
         let fill = async {
-            self.following.begun().await;
-            let started = Instant::now();
-            let beacons = self.fill_from(&*record).await;
-            let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-            tracing::info!(beacons, took_ms, "beacons are in memory");
+            loop {
+                self.following.begun().await;
+                let started = Instant::now();
+                let beacons = self.fill_from(&*record).await;
+                let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+                tracing::info!(beacons, took_ms, "beacons are in memory");
+                filled.cancel();
+                self.asked_anew.notified().await;
+            }
         };
         stop.run_until_cancelled(fill).await;
     }
@@ -86,7 +96,9 @@ impl Directory<BeaconId, Beacon> {
         let put = |held: Option<moka::Entry<BeaconId, Arc<Entry<Beacon>>>>| {
             let overtaken = held.is_some_and(|held| {
                 let held = held.value();
-                held.source == Source::Record && held.asked_at >= asked_at
+                held.source == Source::Record
+                    && held.asked_at >= asked_at
+                    && self.generations.is_current(held.stamp)
             });
             let op = if overtaken || !self.generations.is_current(stamp) {
                 Op::Nop

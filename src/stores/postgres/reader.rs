@@ -144,7 +144,7 @@ impl SystemOfRecord for PostgresRecord {
             // Before every id.
             let after = after.as_ref().map_or("", |after| after.write_text(&mut buffer));
             let rows = self.rows(Question::BeaconsAfter, &[&after, &i64::from(at_most)]).await?;
-            let beacons: Vec<Beacon> = rows.iter().filter_map(|row| rows::beacon(row).ok()).collect();
+            let beacons: Vec<Beacon> = rows.iter().filter_map(rows::canonical_beacon).collect();
             let is_last = u32::try_from(rows.len()).is_ok_and(|rows| rows < at_most);
             // A row without an id that can be read is in the next page too, if it is at the end of this one.
             let next_after = beacons.last().map(|beacon| beacon.id).filter(|_| !is_last);

@@ -59,6 +59,13 @@ pub(super) fn beacon(row: &Row) -> Result<Beacon, StoreError> {
     read().map_err(|error| of_row(error, "beacon", &id))
 }
 
+/// A beacon that can be used, and that a look-up by its id would find: ids are compared as text.
+pub(super) fn canonical_beacon(row: &Row) -> Option<Beacon> {
+    let beacon = beacon(row).ok()?;
+    let id: &str = value(row, 0, "beacon_id").ok()?;
+    (id == beacon.id.write_text(&mut [0; 36])).then_some(beacon)
+}
+
 /// A row of [`SELECT_GATEWAY`] or [`SELECT_GATEWAYS`].
 pub(super) fn gateway(row: &Row) -> Result<Gateway, StoreError> {
     let id: GatewayId = parsed(row, 0, "gateway_id")?;

@@ -251,7 +251,9 @@ pub(super) fn a_flood_is_not_called_busy(scene: &mut Scene) -> Outcome {
     let (mut player, welcome) = Player::open(scene)?;
     let frames = u64::from(welcome.window_frames.min(128));
     for sequence in 1..=frames {
-        let sightings = vec![sighting(b"", 0); usize::from(welcome.max_sightings.min(512))];
+        let room = (welcome.max_frame_bytes.saturating_sub(52) / 7).min(512);
+        let count = usize::try_from(room).unwrap_or(usize::MAX).min(welcome.max_sightings.into());
+        let sightings = vec![sighting(b"", 0); count];
         let frame = bytes::sightings(sequence, TimeBase::Utc(now_us()), UNKNOWN_BEACON, &sightings)?;
         player.send(&frame)?;
     }

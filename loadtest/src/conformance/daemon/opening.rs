@@ -218,6 +218,7 @@ pub(super) fn silence_ends_a_session(scene: &mut Scene) -> Outcome {
             scene.patience
         )));
     }
+    player.is_silent = true;
     if scene.over_udp {
         let heard =
             player.next_until(std::time::Instant::now() + idle + std::time::Duration::from_secs(1))?;

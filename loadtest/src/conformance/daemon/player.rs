@@ -32,6 +32,8 @@ pub(super) struct Player {
     sent: BTreeMap<u64, Sent>,
     /// Records that came with one that was waited for.
     ahead: Vec<Record>,
+    /// Answers no ping.
+    pub(super) is_silent: bool,
 }
 
 #[derive(Debug)]
@@ -64,6 +66,7 @@ impl Player {
             last_sent_bytes: 0,
             sent: BTreeMap::new(),
             ahead: Vec::new(),
+            is_silent: false,
         })
     }
 
@@ -151,7 +154,16 @@ impl Player {
 
     /// What the daemon says next within the patience; `rule` is broken when that is nothing.
     pub(super) fn next(&mut self, rule: u8, wanted: &str) -> Result<Said, Stop> {
-        match self.next_until(Instant::now() + self.patience)? {
+        self.next_before(self.soon(), rule, wanted)
+    }
+
+    /// When the patience ends: to be asked once for all that may be said before what is awaited.
+    fn soon(&self) -> Instant {
+        Instant::now() + self.patience
+    }
+
+    fn next_before(&mut self, until: Instant, rule: u8, wanted: &str) -> Result<Said, Stop> {
+        match self.next_until(until)? {
             Heard::Bytes(said) => Ok(said),
             Heard::Ended => Err(broken(rule, format!("the connection was closed; {wanted} was due"))),
             Heard::Silence | Heard::Unsound(_) => {
@@ -178,6 +190,9 @@ impl Player {
             let said = Said::of(&Message::decode(raw).map_err(unsound)?);
             self.look_at(&said, frame.len())?;
             if let Said::Ping(ping) = said {
+                if self.is_silent {
+                    continue;
+                }
                 self.send(&bytes::encoded(|buffer| Pong { token: ping.token, time_us: 0 }.encode(buffer))?)?;
                 continue;
             }
@@ -263,11 +278,12 @@ impl Player {
 
     /// The record of a frame, whatever else is said before.
     pub(super) fn record(&mut self, rule: u8, sequence: u64) -> Result<Record, Stop> {
+        let until = self.soon();
         loop {
             if let Some(place) = self.ahead.iter().position(|record| record.sequence == sequence) {
                 return Ok(self.ahead.swap_remove(place));
             }
-            match self.next(rule, &format!("the record of frame {sequence}"))? {
+            match self.next_before(until, rule, &format!("the record of frame {sequence}"))? {
                 Said::Ack(ack) => self.ahead.extend(ack.records),
                 Said::Refusal(refused) => return Err(unexpected(rule, &refused, "a record was due")),
                 _ => {}
@@ -299,8 +315,9 @@ impl Player {
     /// The refusal alone.
     pub(super) fn refusal(&mut self, rule: u8, code: RefusalCode, what: &str) -> Result<Refused, Stop> {
         let wanted = format!("{} for {what}", code.label());
+        let until = self.soon();
         loop {
-            let said = self.next(rule, &wanted).map_err(|stop| match stop {
+            let said = self.next_before(until, rule, &wanted).map_err(|stop| match stop {
                 // It took what it was to refuse, which was not noted as a frame.
                 Stop::Broken { rule: 15, seen } => broken(rule, format!("{seen}; {wanted} was due")),
                 other => other,
@@ -321,8 +338,9 @@ impl Player {
         let token = fastrand::u64(..);
         let asked_at = Instant::now();
         self.send(&bytes::ping(token)?)?;
+        let until = self.soon();
         loop {
-            match self.next(rule, "a pong")? {
+            match self.next_before(until, rule, "a pong")? {
                 Said::Pong(pong) if pong.token == token => return Ok(asked_at.elapsed()),
                 Said::Pong(pong) => {
                     return Err(broken(20, format!("a ping of token {token} got a pong of {}", pong.token)));
@@ -335,8 +353,9 @@ impl Player {
 
     /// The connection ends by itself within the patience, without a refusal.
     pub(super) fn closes(&mut self, rule: u8, after: &str) -> Outcome {
+        let until = self.soon();
         loop {
-            match self.next_until(Instant::now() + self.patience)? {
+            match self.next_until(until)? {
                 Heard::Ended => return Ok(()),
                 Heard::Bytes(Said::Refusal(refused)) => {
                     return Err(unexpected(

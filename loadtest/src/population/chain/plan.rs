@@ -10,16 +10,13 @@ use beacon_protocol::OutcomeCode;
 use self::travels::Travels;
 use crate::level::Levels;
 use crate::population::signal::Signals;
-use crate::population::{Layout, Population, curve};
+use crate::population::{Layout, MOST_PRESENT, Population, curve};
 use crate::scenario::{PopulationPlan, Visits};
 
 /// Ticks an interval between sightings: times are right to that, and then spread within.
 const TICKS_PER_INTERVAL: i64 = 256;
 /// No tick is shorter, in microseconds.
 const SHORTEST_TICK_US: i64 = 5_000;
-/// Not everybody can be there at once: somebody has to be able to come.
-const MOST_PRESENT: f64 = 0.95;
-
 /// What a chain needs to know.
 #[derive(Debug)]
 pub(super) struct ChainPlan {

@@ -9,12 +9,15 @@ use tokio_util::sync::CancellationToken;
 use super::super::{DirectorySettings, Tier, TierSettings};
 use super::scripted::{World, beacon, id};
 use crate::ports::{BeaconChanges, SystemOfRecord};
+use crate::tasks::TaskGroup;
 
 impl World {
     /// Fills memory, from beginning to end.
     async fn fill(&self) {
+        let stop = CancellationToken::new();
         let record = Arc::clone(&self.record) as Arc<dyn SystemOfRecord>;
-        Arc::clone(&self.directory).fill(record, CancellationToken::new()).await;
+        // It stops as soon as it is filled.
+        Arc::clone(&self.directory).fill(record, stop.clone(), stop).await;
     }
 
     /// Until as many pages have been asked for.
@@ -40,6 +43,25 @@ async fn every_beacon_is_answered_from_memory_and_no_store_is_asked() {
     assert_eq!(world.ask_at_once(200), (Some(1), Tier::Memory));
     assert_eq!((world.record.asks.calls(), world.cache.asks.calls(), world.cache.keeps.calls()), (0, 0, 0));
     assert!(world.record.pages.calls() > 2, "in pages");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_to_be_asked_about_anew_is_filled_again() {
+    let world = World::new();
+    world.record.put(beacon(1, 1));
+    world.directory.followed(true);
+    let (filled, stop) = (CancellationToken::new(), CancellationToken::new());
+    let record = Arc::clone(&world.record) as Arc<dyn SystemOfRecord>;
+    TaskGroup::new("fill").spawn(Arc::clone(&world.directory).fill(record, filled.clone(), stop.clone()));
+    filled.cancelled().await;
+    world.record.put(beacon(1, 2));
+    world.directory.ask_anew();
+    world.pages_asked(2).await;
+    // Time passes when nothing is left to do.
+    sleep(Duration::from_millis(10)).await;
+    assert_eq!(world.ask_at_once(1), (Some(2), Tier::Memory));
+    assert_eq!(world.record.asks.calls(), 0);
+    stop.cancel();
 }
 
 #[tokio::test(start_paused = true)]
