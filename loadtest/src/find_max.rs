@@ -40,8 +40,14 @@ pub(crate) struct FindMaxArguments {
     #[arg(long, value_name = "LOAD", value_parser = run::positive)]
     pub(crate) to: Option<f64>,
     /// How close the answer is to be: the lowest load that failed is at most so much above it.
-    #[arg(long, value_name = "PERCENT", default_value = "10%", value_parser = run::share)]
+    #[arg(long, value_name = "PERCENT", default_value = "10%", value_parser = resolution)]
     pub(crate) resolution: f64,
+}
+
+/// Finer than a tenth of a percent no two runs are the same.
+fn resolution(text: &str) -> Result<f64, String> {
+    let share = run::share(text)?;
+    if share >= 0.001 { Ok(share) } else { Err("0.1% or more is wanted".to_owned()) }
 }
 
 /// What is raised from step to step.

@@ -166,7 +166,6 @@ fn counts(parts: &[Measurement]) -> Counts {
         add(&mut total.meant, &counts.meant, |sum, more| *sum += more);
         add(&mut total.sampled, &counts.sampled, both);
         add(&mut total.reads, &counts.reads, both);
-        add(&mut total.reads, &counts.reads, both);
     }
     total.wrong_examples.truncate(MOST_EXAMPLES);
     total

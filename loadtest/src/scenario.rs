@@ -411,7 +411,16 @@ impl Default for Sample {
 impl Default for VerdictPlan {
     fn default() -> Self {
         Self {
-            slo: ["ack.p99<1s", "stored.p99<1s", "lost==0", "wrong==0"].map(str::to_owned).into(),
+            slo: [
+                "ack.p99<1s",
+                "stored.p99<1s",
+                "sampled.missing==0",
+                "lost==0",
+                "undecided_left==0",
+                "wrong==0",
+            ]
+            .map(str::to_owned)
+            .into(),
             lag_limit: Span::milliseconds(100),
             lag_share: 0.01,
         }

@@ -194,13 +194,17 @@ impl Order<'_> {
         mut course: Course,
         company: Company,
         observer: Observer<'_>,
-        served: Served,
+        mut served: Served,
         ran: Duration,
         surroundings: Surroundings,
     ) -> Result<Measurement, Failure> {
         company.watch.stop_reading();
         course.samples = None;
         let watched = engine::finish(company.watch).await;
+        if watched.is_none() {
+            // What was still looked for are the slow ones.
+            served.ended = Ended::Interrupted;
+        }
         let daemon = company.daemon.map(DaemonWatch::finish);
         let (series, heat, tally) = observer.finish(&course).with_context(|| self.cannot_write())?;
         let (is_exact, evidence_waits) = (course.is_exact(), course.evidence_waits());

@@ -162,7 +162,9 @@ fn watch(
                 let busy_s = metrics.busy_s;
                 let cores = before
                     .zip(busy_s)
-                    .map(|((then, busy_then_s), busy_s)| (busy_s - busy_then_s) / (now - then).as_secs_f64());
+                    .map(|((then, busy_then_s), busy_s)| (busy_s - busy_then_s) / (now - then).as_secs_f64())
+                    // It was started anew.
+                    .filter(|cores| *cores >= 0.0);
                 before = busy_s.map(|busy_s| (now, busy_s));
                 metrics.vitals(cores)
             }

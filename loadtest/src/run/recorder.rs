@@ -76,7 +76,7 @@ impl Tally {
         self.outcomes[OutcomeCode::Undecided as usize]
     }
 
-    /// Takes a frame's answer into account; `measured` says whether the frame's time was in the measured window.
+    /// Takes a frame's answer into account; `measured` says whether it came in the measured window.
     pub(crate) fn answered(&mut self, judgement: &Judgement, measured: bool) {
         self.frames_answered += 1;
         add_each(&mut self.outcomes, &judgement.outcomes);

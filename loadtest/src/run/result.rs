@@ -66,10 +66,22 @@ impl Noted {
             heat,
         };
         let judged = slo::judge(objectives, &measurement);
-        let mut verdict = Verdict::of(judged, self.invalid_because(scenario), self.caveats());
+        let mut because = self.invalid_because(scenario);
+        let answers = self.measured.of(Metric::Ack).map_or(0, |histogram| histogram.len());
+        let nothing_is_missed = judged.iter().all(|judged| judged.holds);
+        if answers < FEWEST_ANSWERS && nothing_is_missed {
+            because.push("nothing was measured: no frame was due and answered after the warm-up".to_owned());
+        }
+        if judged.is_empty() {
+            because.push("no objective was judged".to_owned());
+        }
+        let mut verdict = Verdict::of(judged, because, self.caveats());
         let has_failed = verdict.objectives.iter().any(|judged| judged.measured.is_some() && !judged.holds);
         // A failure that was seen before somebody ended the run is one.
         if has_failed && verdict.invalid_because == [INTERRUPTED] {
+            verdict.kind = VerdictKind::Fail;
+        }
+        if self.served.ended == Ended::Aborted && verdict.kind == VerdictKind::Pass {
             verdict.kind = VerdictKind::Fail;
         }
         measurement.verdict = verdict;
@@ -88,7 +100,7 @@ impl Noted {
 
     /// Why a run proves nothing, a line each; nothing if it does.
     fn invalid_because(&self, scenario: &Scenario) -> Vec<String> {
-        let Self { tally, measured, served, evidence_waits, .. } = self;
+        let Self { tally, served, evidence_waits, .. } = self;
         let mut because = Vec::new();
         let limit = scenario.verdict.lag_limit;
         let share = |part: u64, whole: u64| if whole == 0 { 0.0 } else { part as f64 / whole as f64 };
@@ -116,9 +128,11 @@ impl Noted {
              without"
         ));
         }
-        let answers = measured.of(Metric::Ack).map_or(0, |histogram| histogram.len());
-        if answers < FEWEST_ANSWERS && tally.lost == 0 {
-            because.push("nothing was measured: no frame was due and answered after the warm-up".to_owned());
+        if served.ended == Ended::InTime && tally.sent != tally.acked + tally.lost + tally.undecided_left {
+            because.push(format!(
+                "the load tester's own books do not balance: {} sent, {} acknowledged, {} lost, {} undecided",
+                tally.sent, tally.acked, tally.lost, tally.undecided_left
+            ));
         }
         if matches!(served.ended, Ended::Interrupted | Ended::AtOnce) {
             because.push(INTERRUPTED.to_owned());

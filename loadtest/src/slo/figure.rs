@@ -261,13 +261,13 @@ impl Part {
             Self::Wrong => counts.wrong,
             Self::Undecided => counts.undecided,
             Self::UndecidedLeft => counts.undecided_left,
-            // Told by acks of level `stored`, or by the daemon's own page.
-            Self::DeadLettered => {
-                let told =
-                    measurement.stamp.ack_level == "stored" || !measurement.stamp.daemon_version.is_empty();
-                return (told && counts.sent > 0).then_some((counts.dead_lettered, counts.sent));
-            }
+            // Only acks of level `stored` tell.
+            Self::DeadLettered if measurement.stamp.ack_level != "stored" => return None,
+            Self::DeadLettered => counts.dead_lettered,
             Self::SampledMissing => {
+                if counts.sampled.values().any(|sampled| sampled.found + sampled.missing == 0) {
+                    return None;
+                }
                 let missing = counts.sampled.values().map(|sampled| sampled.missing).sum();
                 let found: u64 = counts.sampled.values().map(|sampled| sampled.found).sum();
                 return (found + missing > 0).then_some((missing, found + missing));

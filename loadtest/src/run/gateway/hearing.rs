@@ -72,7 +72,8 @@ fn note(course: &Course, number: u32, sent: &Sent, answer: &Answer, judgement: &
     let measured = course.is_measured(sent.due);
     let since_due = answer.answered_at.saturating_duration_since(sent.due);
     let mut shard = course.recorder.shard(number);
-    shard.tally.answered(judgement, measured);
+    // What the drain brings is none of the window's rate.
+    shard.tally.answered(judgement, course.is_measured(answer.answered_at));
     shard.tally.retransmissions += u64::from(answer.transmissions.saturating_sub(1));
     match sent.class {
         Class::Live => {
